@@ -1,0 +1,26 @@
+"""What is read and how it becomes tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Corpus and tokenizer."""
+
+    source: str = "stdlib"
+    """`stdlib` (the source text of the Python installation), an fsspec URL or glob of text, .jsonl or .jsonl.gz,
+    or `hf:NAME` / `hf:NAME:CONFIG` for a Hugging Face data set (extra `datasets`)."""
+    field: str = "text"
+    """Field of a JSON line or data set row that holds the text."""
+    tokenizer: str = "bytes"
+    """`bytes`, `bpe` (trained on the corpus), or the URL of a tokenizer.json."""
+    vocab_size: int = 4096
+    """Size of a trained BPE vocabulary."""
+    holdout: float = 0.05
+    """Share of the windows kept for validation; never trained on."""
+    cache: str = ""
+    """Folder for tokenised corpora. Empty: `tessera` in the user's cache folder."""
+    fingerprint: str = ""
+    """Hash of corpus and tokenizer. Filled in by the launcher; a participant that finds another one originates nothing."""
