@@ -1,0 +1,72 @@
+"""What is awaited, from whom, and until when. Every wait of the step protocol is in one of these lists."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+FIRST = 6.0
+"""Patience before anything was measured, in floors: the first computation warms caches and compilers up."""
+FACTOR = 10.0
+"""Patience afterwards, in the longest time that such a wait has taken."""
+
+
+@dataclass
+class _Wait:
+    kind: str
+    since: float
+    deadline: float
+    text: str
+
+
+class Waits:
+    """Open waits with their deadlines; patience follows what such waits have taken so far.
+
+    Args:
+        floor_s: the shortest patience in seconds (from the network profile).
+    """
+
+    def __init__(self, floor_s: float) -> None:
+        self._floor = floor_s
+        self._longest: dict[str, float] = {}
+        self._open: dict[Hashable, _Wait] = {}
+
+    def patience(self, kind: str, depth: int = 1) -> float:
+        """Return how many seconds a wait may take. `depth`: how many such waits it contains, one inside the other."""
+        longest = self._longest.get(kind)
+        unit = self._floor * FIRST if longest is None else max(self._floor, FACTOR * longest)
+        return unit * max(1, depth)
+
+    def start(self, now: float, key: Hashable, kind: str, text: str, depth: int = 1) -> None:
+        """Begin to wait; `text` says for what and from whom."""
+        self._open[key] = _Wait(kind, now, now + self.patience(kind, depth), text)
+
+    def restart(self, now: float, key: Hashable) -> None:
+        """Something moved: the wait gets its full time again."""
+        wait = self._open.get(key)
+        if wait is not None:
+            wait.deadline += now - wait.since
+            wait.since = now
+
+    def done(self, now: float, key: Hashable, depth: int = 1) -> None:
+        """What was awaited is here."""
+        wait = self._open.pop(key, None)
+        if wait is not None:
+            took = (now - wait.since) / max(1, depth)
+            self._longest[wait.kind] = max(self._longest.get(wait.kind, 0.0), took)
+
+    def clear(self) -> None:
+        """Forget all open waits; what was measured stays."""
+        self._open.clear()
+
+    def next_deadline(self) -> float | None:
+        """Return the earliest deadline, None without waits."""
+        return min((wait.deadline for wait in self._open.values()), default=None)
+
+    def expired(self, now: float) -> str | None:
+        """Return the text of the wait that is overdue longest, None when all are in time."""
+        overdue = [wait for wait in self._open.values() if wait.deadline <= now]
+        if not overdue:
+            return None
+        first = min(overdue, key=lambda wait: wait.deadline)
+        return f"{first.text} (waited {now - first.since:.0f} s)"
