@@ -1,0 +1,103 @@
+"""One local device of a participant: a Ray actor around the stage engine.
+
+torch is imported in the actor's process only, so that a MeshActor can hold handles without it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import ray
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from actors.spec import ParticipantSpec
+
+# Shares of the work of a microbatch: a backward pass costs two forward passes.
+WORK = {"forward": 1 / 3, "evaluate": 1 / 3, "backward": 2 / 3, "loss": 1.0}
+
+
+@ray.remote(num_cpus=0, max_restarts=0, concurrency_groups={"watch": 1})
+class ShardActor:
+    """Holds one shard of a stage."""
+
+    def __init__(self, spec: ParticipantSpec, rank: int, rendezvous: str) -> None:
+        self._spec = spec
+        self._rank = rank
+        self._rendezvous = rendezvous
+        self._engine: Any = None
+
+    def build(self) -> tuple[str, int, int]:
+        """Build the stage; return (parameter hash, parameters, elements of this rank's flat gradient)."""
+        from sharding.engine import EngineSpec, StageEngine
+
+        spec = self._spec
+        self._engine = StageEngine(
+            EngineSpec(
+                model=spec.model,
+                stage=spec.stage,
+                optimizer=spec.optimizer,
+                zero=spec.layout.zero,
+                seed=spec.train.seed,
+                total_steps=spec.train.steps,
+                device=spec.layout.device,
+                threads=spec.layout.threads,
+                rank=self._rank,
+                world=spec.layout.devices,
+                rendezvous=self._rendezvous,
+            )
+        )
+        engine = self._engine
+        return engine.parameter_hash(), engine.parameters_count, len(engine.export_gradient())
+
+    def run(
+        self, kind: str, key: tuple[int, int], tensors: tuple[np.ndarray, ...], labels: np.ndarray | None
+    ) -> tuple[tuple[np.ndarray, ...], float, float]:
+        """Run a job on this rank's slice; return (tensors, loss, seconds)."""
+        began = time.perf_counter()
+        engine, loss, out = self._engine, 0.0, ()
+        x = tensors[0] if self._spec.stage.embedding and kind != "backward" else tensors
+        if kind == "forward":
+            # Validation keys have negative indices: nothing is kept for a backward pass.
+            out = engine.forward(key, x, keep=key[1] >= 0)
+        elif kind == "loss":
+            weight = 1.0 / (self._spec.train.microbatches * self._spec.layout.devices)
+            result = engine.loss(key, x, labels, weight)
+            loss, out = result.loss, result.gradient or ()
+        elif kind == "backward":
+            out = engine.backward(key, tensors) or ()
+        else:
+            loss = engine.evaluate(x, labels)
+        self._pace(kind, began)
+        return out, loss, time.perf_counter() - began
+
+    def _pace(self, kind: str, began: float) -> None:
+        pace = self._spec.emulate.tokens_per_s
+        if pace > 0:
+            train = self._spec.train
+            wanted = train.microbatch_size * train.sequence * WORK[kind] / pace
+            time.sleep(max(0.0, wanted - (time.perf_counter() - began)))
+
+    def export_gradient(self) -> np.ndarray:
+        """Return this rank's partition of the accumulated flat gradient."""
+        gradient: np.ndarray = self._engine.export_gradient()
+        return gradient
+
+    def apply(self, average: np.ndarray, clip_factor: float, step: int) -> str:
+        """Update the parameters; return their hash."""
+        self._engine.apply(average, clip_factor, step)
+        return str(self._engine.parameter_hash())
+
+    def inventory(self) -> dict[str, Any]:
+        """Return what was ever constructed in this process, for the audit."""
+        from sharding import audit
+
+        return {"held": self._engine.inventory(), "constructed": audit.constructed_elements()}
+
+    @ray.method(concurrency_group="watch")
+    def watch(self) -> None:
+        """Never return: the caller learns from the broken call that this process died."""
+        threading.Event().wait()

@@ -1,0 +1,79 @@
+"""Everything that one participant is started with. Plain values: no keys, no tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from actors.steps.config import TrainConfig
+from actors.steps.context import StepSetup
+from actors.tokens import TokenSourceOpener
+from actors.transport.config import EmulateConfig, EmulateOverride
+from sharding.config import LayoutConfig, ModelConfig, OptimizerConfig
+from sharding.partition import StageSpec
+from sharding.schedule import learning_rate
+
+NAMESPACE = "tessera"
+"""Ray namespace of all actors."""
+FLOORS = {"local": 20.0, "lan": 20.0, "wan": 40.0}
+"""Shortest patience of the step protocol in seconds, by network profile."""
+
+
+@dataclass(frozen=True)
+class ParticipantSpec:
+    """One participant of a run."""
+
+    run_id: str
+    name: str
+    replica: int
+    """Number among the replicas of its stage, for a person's eye and for emulation."""
+    stage: StageSpec
+    model: ModelConfig
+    optimizer: OptimizerConfig
+    layout: LayoutConfig
+    train: TrainConfig
+    emulate: EmulateConfig
+    """With the overrides for this participant already in it."""
+    profile: str
+    host: str
+    port: int
+    folder: str
+    """Where its key and certificate are kept (on its own machine)."""
+    config_hash: str
+    fingerprint: str
+    """Hash of the run's corpus and tokenizer."""
+    tokens: TokenSourceOpener
+    gpus: int = 0
+    """GPUs that Ray reserves for each shard."""
+
+    @property
+    def actor_name(self) -> str:
+        """Name in the Ray dashboard."""
+        return f"tessera/{self.run_id}/stage-{self.stage.index}/{self.name}"
+
+
+def step_setup(spec: ParticipantSpec) -> StepSetup:
+    """Return what the step protocol needs to know."""
+    train, optimizer = spec.train, spec.optimizer
+    return StepSetup(
+        stages=spec.layout.stages,
+        steps=train.steps,
+        microbatches=train.microbatches,
+        tokens_per_microbatch=train.microbatch_size * train.sequence,
+        in_flight=train.in_flight or 2 * spec.layout.stages,
+        validate_every=train.validate_every,
+        validation_microbatches=train.validation_microbatches,
+        clip=optimizer.clip,
+        learning_rate=lambda step: learning_rate(optimizer, step, train.steps),
+        config_hash=spec.config_hash,
+        floor_s=FLOORS[spec.profile],
+    )
+
+
+def emulation_for(emulate: EmulateConfig, name: str, stage: int, replica: int) -> EmulateConfig:
+    """Return the emulation of one participant; later overrides win."""
+    values = {key: getattr(emulate, key) for key in EmulateConfig.__dataclass_fields__ if key != "overrides"}
+    for override in emulate.overrides:
+        if override.who in (name, f"stage-{stage}", f"stage-{stage}/{replica}"):
+            given = {key: getattr(override, key) for key in EmulateOverride.__dataclass_fields__ if key != "who"}
+            values.update({key: value for key, value in given.items() if value is not None})
+    return EmulateConfig(**values)

@@ -1,0 +1,40 @@
+"""What was refused: every case is counted, the log gets one line, then at most one every few seconds a reason."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+
+logger = logging.getLogger("tessera.transport")
+
+LOG_EVERY_S = 5.0
+"""A flood of one reason writes one line in this many seconds, with the number of cases not written."""
+
+
+class Refusals:
+    """Counts refusals by reason and tells the owner."""
+
+    def __init__(self, tell: Callable[[str, str], None]) -> None:
+        self._tell = tell
+        self._counts: Counter[str] = Counter()
+        self._logged_at: dict[str, float] = {}
+        self._unlogged: Counter[str] = Counter()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Reason -> cases; a copy."""
+        return dict(self._counts)
+
+    def count(self, reason: str, detail: str) -> None:
+        """One more case."""
+        self._counts[reason] += 1
+        now = time.monotonic()
+        if now - self._logged_at.get(reason, -LOG_EVERY_S) >= LOG_EVERY_S:
+            self._logged_at[reason] = now
+            more = self._unlogged.pop(reason, 0)
+            logger.warning("refused %s: %s%s", reason, detail, f" (and {more} more since the last line)" if more else "")
+        else:
+            self._unlogged[reason] += 1
+        self._tell(reason, detail)

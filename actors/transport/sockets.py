@@ -1,0 +1,165 @@
+"""Sockets before they become connections: addresses, options, dialling and accepting.
+
+The accept loop is our own because asyncio's servers hide handshakes that fail, and a participant has to know them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Callable
+from typing import TypeVar
+
+from actors.transport.connection import SHUTDOWN_S
+from actors.transport.refusals import Refusals
+
+MAX_HANDSHAKES = 64
+"""Handshakes under way at once; one more ends the oldest, which is the likeliest to be an idle stranger."""
+BACKLOG = 128
+
+AnyProtocol = TypeVar("AnyProtocol", bound=asyncio.BufferedProtocol)
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port of `host:port` or `[v6]:port`. Raises ValueError."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"{address!r} is not host:port")
+    return host.strip("[]"), int(port)
+
+
+def join_address(host: str, port: int) -> str:
+    """The reverse."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+async def open_listener(host: str, port: int, buffer: int | None) -> socket.socket:
+    """A listening socket. Raises OSError."""
+    infos = await asyncio.get_running_loop().getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    family, kind, proto, _, address = infos[0]
+    listener = socket.socket(family, kind, proto)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _set_options(listener, buffer)
+        listener.setblocking(False)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+async def dial(
+    address: str, context: ssl.SSLContext, factory: Callable[[], AnyProtocol], handshake_s: float, buffer: int | None
+) -> AnyProtocol:
+    """Connect and shake hands. Raises OSError (ssl.SSLError and TimeoutError are such) or ValueError."""
+    loop = asyncio.get_running_loop()
+    host, port = split_address(address)
+    infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    sock = await asyncio.wait_for(_connect(infos[0], buffer), handshake_s)
+    try:
+        _, protocol = await loop.create_connection(
+            factory,
+            sock=sock,
+            ssl=context,
+            server_hostname="",
+            ssl_handshake_timeout=handshake_s,
+            ssl_shutdown_timeout=SHUTDOWN_S,
+        )
+    except BaseException:
+        sock.close()
+        raise
+    return protocol
+
+
+async def _connect(info: tuple[int, int, int, str, tuple[object, ...]], buffer: int | None) -> socket.socket:
+    family, kind, proto, _, address = info
+    sock = socket.socket(family, kind, proto)
+    try:
+        _set_options(sock, buffer)
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _set_options(sock: socket.socket, buffer: int | None) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if buffer is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+
+
+class Acceptor:
+    """Accepts connections and counts every handshake that fails."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        context: ssl.SSLContext,
+        factory: Callable[[], asyncio.BufferedProtocol],
+        handshake_s: float,
+        refusals: Refusals,
+        buffer: int | None,
+    ) -> None:
+        self._listener = listener
+        self._context = context
+        self._factory = factory
+        self._handshake_s = handshake_s
+        self._refusals = refusals
+        self._buffer = buffer
+        self._pending: dict[asyncio.Task[None], socket.socket] = {}
+        self._task = asyncio.get_running_loop().create_task(self._accept())
+
+    async def close(self) -> None:
+        """Stop accepting, end handshakes under way."""
+        tasks = [self._task, *self._pending]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._listener.close()
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                sock, address = await loop.sock_accept(self._listener)
+            except OSError as error:
+                self._refusals.count("accept", f"cannot accept a connection: {error}")
+                await asyncio.sleep(0.1)
+                continue
+            if len(self._pending) >= MAX_HANDSHAKES:
+                oldest = next(iter(self._pending))
+                oldest.cancel()
+                self._refusals.count("too-many-handshakes", f"more than {MAX_HANDSHAKES} at once; ended the oldest")
+            task = loop.create_task(self._handshake(sock, join_address(*address[:2])))
+            self._pending[task] = sock
+            task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        sock = self._pending.pop(task)
+        if task.cancelled():
+            sock.close()
+
+    async def _handshake(self, sock: socket.socket, address: str) -> None:
+        try:
+            sock.setblocking(False)
+            with contextlib.suppress(OSError):  # the peer may be gone already; the handshake will say so
+                _set_options(sock, self._buffer)
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self._factory,
+                sock,
+                ssl=self._context,
+                ssl_handshake_timeout=self._handshake_s,
+                ssl_shutdown_timeout=SHUTDOWN_S,
+            )
+        except OSError as error:
+            sock.close()
+            self._refusals.count("tls-handshake", f"{address}: {type(error).__name__}: {error}")
