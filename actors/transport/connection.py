@@ -75,8 +75,8 @@ class Connection(asyncio.BufferedProtocol):
         """Messages may pass."""
         self.blocked = False
         """The socket takes nothing now."""
-        self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        """Done when it is gone, with the reason."""
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when it is gone."""
         self.agreed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the hello of the other side was accepted."""
         self.pull: Callable[[int], memoryview | None] | None = None
@@ -134,7 +134,7 @@ class Connection(asyncio.BufferedProtocol):
         self._reason = self._reason or reason
         self._parser.stop()
         self._stop_timer()
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
             self._pauses.clear()
             self._transport.resume_reading()
             self._transport.close()
@@ -200,7 +200,7 @@ class Connection(asyncio.BufferedProtocol):
             self._shaper.forget(self)
         reason = self._reason or (f"{type(exc).__name__}: {exc}" if exc else "the connection was closed")
         if not self.closed.done():
-            self.closed.set_result(reason)
+            self.closed.set_result(None)
         self._owner.on_closed(self, reason)
 
     # --- what the parser calls -----------------------------------------------------------------------------------
@@ -280,5 +280,3 @@ class Connection(asyncio.BufferedProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-

@@ -1,9 +1,9 @@
 """What can go wrong on a link.
 
-    TransportError
-    ├── IdentityError   a key or certificate cannot be used: its file is readable by others, or of another run
-    ├── WireError       bytes or values that are not a message of this run: an unknown kind, a field of the wrong type
-    └── LinkError       a peer cannot be sent to now: it is lost, it is no member, or its queue stayed full
+TransportError
+├── IdentityError   a key or certificate cannot be used: its file is readable by others, or of another run
+├── WireError       bytes or values that are not a message of this run: an unknown kind, a field of the wrong type
+└── LinkError       a peer cannot be sent to now: it is lost, it is no member, or its queue stayed full
 """
 
 from __future__ import annotations

@@ -123,8 +123,8 @@ def _sequence(inner: Converter, made: type[tuple[Any, ...]] | type[list[Any]]) -
 
 
 def _fixed_tuple(inners: list[Converter]) -> Converter:
-    def check(value: Any, wanted: type, budget: Budget) -> None:
-        if type(value) is not wanted or len(value) != len(inners):
+    def check(value: Any, wanted: type[Any], budget: Budget) -> None:
+        if not isinstance(value, wanted) or len(value) != len(inners):
             raise _bad(f"{len(inners)} values", value)
         budget.take(len(inners))
 

@@ -23,9 +23,7 @@ from actors.transport.schema import MAX_HEADER, Lane, MessageKind, MessageRegist
 
 PREFIX = struct.Struct(">2sBBIQ")
 MAGIC = b"Ts"
-DTYPES = {
-    name: np.dtype(name).itemsize for name in ("float32", "float16", "uint16", "int8", "uint8", "int32", "int64")
-}
+DTYPES = {name: np.dtype(name).itemsize for name in ("float32", "float16", "uint16", "int8", "uint8", "int32", "int64")}
 """Allowed dtypes and their bytes a value; uint16 carries the bits of bfloat16."""
 MAX_DIMS = 8
 MAX_CONTROL_PAYLOAD = 1 << 20
@@ -61,7 +59,9 @@ def build(
 ) -> Frame:
     """Encode a message; big tensors are referred to, not copied. Raises WireError when a receiver would refuse it."""
     kind = registry.kind_of(message)
-    arrays = [np.ascontiguousarray(tensor) for tensor in tensors]
+    arrays = [np.asarray(tensor, order="C") for tensor in tensors]
+    if any(not array.dtype.isnative for array in arrays):
+        raise WireError("bad-dtype", f"{kind.kind}: values in foreign byte order do not travel")
     specs = [TensorSpec(array.dtype.name, array.shape) for array in arrays]
     plain = registry.to_plain(message)
     plain["tensors"] = [[spec.dtype, list(spec.shape)] for spec in specs]
@@ -70,7 +70,7 @@ def build(
     check_payload(kind.lane, payload, max_payload)
     head = PREFIX.pack(MAGIC, kind.lane.value, 0, len(header), payload) + header
     # reshape(-1) first: memoryview cannot cast arrays of zero dimensions
-    bodies = [memoryview(array.reshape(-1)).cast("B") for array in arrays]
+    bodies = [array.reshape(-1).view(np.uint8).data for array in arrays]
     if payload <= _JOIN:
         buffers: tuple[memoryview, ...] = (memoryview(b"".join([head, *bodies])),)
     else:

@@ -212,9 +212,7 @@ def _write(path: Path, data: bytes, mode: int) -> None:
 
 def _write_key(path: Path) -> None:
     key = Ed25519PrivateKey.generate()
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     _write(path, pem, 0o600)
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-
 from typing import Protocol
 
 from actors.transport.base import Array, LinkInfo, Peer
@@ -76,6 +75,8 @@ class PeerLink:
         self._unacked_bytes = self._unacked_messages = 0
         self._ack_timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._told_up = False
+        """Whether the owner believes the peer to be up."""
         keepers = [self._keep(lane) for lane in self.lanes.values()] if dials else []
         self._tasks = [self._loop.create_task(keeper) for keeper in keepers]
 
@@ -115,29 +116,26 @@ class PeerLink:
             return
         (session,) = sessions
         if self._peer_session not in (None, session):
-            self._restart("it restarted or had given up on this link")
+            self._restart("it restarted or had given up on this link", tell=self._told_up)
+        if self._closed:
+            return
         self._peer_session = session
         self._leaving = False
-        fresh = not self._was_up
+        self._liveness.formed(self._loop.time())
+        if not self._told_up:
+            self._told_up = True
+            self._host.peer_up(self)
         for lane in self.lanes.values():
             connection = lane.connection
             if connection is not None and connection.hello is not None and not connection.live:
                 known = connection.hello.peer_session == self._own_session
                 lane.begin(connection.hello.received if known else 0)
-        self._liveness.formed(self._loop.time())
-        self._was_up = True
-        if fresh:
-            self._host.peer_up(self)
 
-    _was_up = False
-    """Whether the owner believes the peer to be up."""
-
-    def _restart(self, reason: str) -> None:
+    def _restart(self, reason: str, *, tell: bool) -> None:
         for lane in self.lanes.values():
             lane.restart()
-        self._rtt = None
-        if self._was_up:
-            self._was_up = False
+        self._rtt, self._told_up = None, False
+        if tell:
             self._host.peer_down(self, reason)
 
     def connection_closed(self, connection: Connection) -> None:
@@ -155,8 +153,7 @@ class PeerLink:
         self._liveness.declared_lost()
         self._own_session, self._peer_session = secrets.token_hex(8), None
         self._abort(reason)
-        self._was_up = True  # also a peer that never came is reported once
-        self._restart(reason)
+        self._restart(reason, tell=True)
 
     def _abort(self, reason: str) -> None:
         for lane in self.lanes.values():
@@ -167,7 +164,7 @@ class PeerLink:
     async def _keep(self, lane: LinkLane) -> None:
         """Dial whenever a lane has no connection."""
         pause = _DIAL_FIRST_S
-        while True:
+        while not self._closed:
             if lane.connection is not None:
                 await asyncio.wait({lane.connection.closed})
                 pause = _DIAL_FIRST_S
@@ -203,12 +200,15 @@ class PeerLink:
         name, lane = self.peer.name, self.lanes[frame.kind.lane]
         if self._liveness.lost or self._closed:
             raise LinkError(name, f"it is lost; {frame.kind.kind} was not sent")
+        if deadline.expired:
+            raise LinkError(name, f"the deadline for {frame.kind.kind} had passed before it was queued")
         try:
             await lane.outbox.put(frame, deadline)
         except OutboxFull:
             full = f"{lane.outbox.queued_bytes} of {lane.outbox.limit} bytes of its {lane.lane.name.lower()} queue"
             state = "up" if self._liveness.up else "not connected"
-            raise LinkError(name, f"{full} taken when the deadline passed for {frame.kind.kind}; it is {state}") from None
+            detail = f"{full} were taken when the deadline passed for {frame.kind.kind}; it is {state}"
+            raise LinkError(name, detail) from None
         except OutboxDropped:
             raise LinkError(name, f"it was lost while {frame.kind.kind} waited for room") from None
         lane.pump()
@@ -301,5 +301,3 @@ class PeerLink:
     async def join(self) -> None:
         """Wait until dialling has stopped."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-

@@ -140,7 +140,7 @@ class FrameParser:
         self._left = prefix.payload - present
         if not self._skip and prefix.payload:
             self._payload = np.empty(prefix.payload, np.uint8)
-            view = memoryview(self._payload)
+            view = self._payload.data
             view[:present] = self._stage[self._start : self._start + present]
             self._target = view[present:]
         self._start += present

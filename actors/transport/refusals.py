@@ -33,8 +33,9 @@ class Refusals:
         now = time.monotonic()
         if now - self._logged_at.get(reason, -LOG_EVERY_S) >= LOG_EVERY_S:
             self._logged_at[reason] = now
-            more = self._unlogged.pop(reason, 0)
-            logger.warning("refused %s: %s%s", reason, detail, f" (and {more} more since the last line)" if more else "")
+            unlogged = self._unlogged.pop(reason, 0)
+            more = f" (and {unlogged} more since the last line)" if unlogged else ""
+            logger.warning("refused %s: %s%s", reason, detail, more)
         else:
             self._unlogged[reason] += 1
         self._tell(reason, detail)

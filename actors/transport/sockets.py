@@ -18,6 +18,7 @@ from actors.transport.refusals import Refusals
 MAX_HANDSHAKES = 64
 """Handshakes under way at once; one more ends the oldest, which is the likeliest to be an idle stranger."""
 BACKLOG = 128
+_RETRY_S = 0.1
 
 AnyProtocol = TypeVar("AnyProtocol", bound=asyncio.BufferedProtocol)
 
@@ -37,9 +38,7 @@ def join_address(host: str, port: int) -> str:
 
 async def open_listener(host: str, port: int, buffer: int | None) -> socket.socket:
     """A listening socket. Raises OSError."""
-    infos = await asyncio.get_running_loop().getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
+    infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, kind, proto, _, address = infos[0]
     listener = socket.socket(family, kind, proto)
     try:
@@ -61,7 +60,8 @@ async def dial(
     loop = asyncio.get_running_loop()
     host, port = split_address(address)
     infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    sock = await asyncio.wait_for(_connect(infos[0], buffer), handshake_s)
+    async with asyncio.timeout(handshake_s):  # not wait_for: on Python 3.11 it can swallow a cancellation
+        sock = await _connect(infos[0], buffer)
     try:
         _, protocol = await loop.create_connection(
             factory,
@@ -116,32 +116,46 @@ class Acceptor:
         self._refusals = refusals
         self._buffer = buffer
         self._pending: dict[asyncio.Task[None], socket.socket] = {}
-        self._task = asyncio.get_running_loop().create_task(self._accept())
+        self._loop = asyncio.get_running_loop()
+        self._retry: asyncio.TimerHandle | None = None
+        # Not loop.sock_accept: cancelling it may drop a socket that was accepted in the same turn.
+        self._loop.add_reader(listener, self._accept)
 
     async def close(self) -> None:
         """Stop accepting, end handshakes under way."""
-        tasks = [self._task, *self._pending]
-        for task in tasks:
+        self._loop.remove_reader(self._listener)
+        if self._retry is not None:
+            self._retry.cancel()
+        for task in self._pending:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._pending, return_exceptions=True)
         self._listener.close()
 
-    async def _accept(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
+    def _accept(self) -> None:
+        """Take what is waiting, a few at a time."""
+        for _ in range(16):
             try:
-                sock, address = await loop.sock_accept(self._listener)
-            except OSError as error:
+                sock, address = self._listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:  # out of file descriptors: trying on at once would only burn the processor
                 self._refusals.count("accept", f"cannot accept a connection: {error}")
-                await asyncio.sleep(0.1)
-                continue
-            if len(self._pending) >= MAX_HANDSHAKES:
-                oldest = next(iter(self._pending))
-                oldest.cancel()
-                self._refusals.count("too-many-handshakes", f"more than {MAX_HANDSHAKES} at once; ended the oldest")
-            task = loop.create_task(self._handshake(sock, join_address(*address[:2])))
-            self._pending[task] = sock
-            task.add_done_callback(self._done)
+                self._loop.remove_reader(self._listener)
+                self._retry = self._loop.call_later(_RETRY_S, self._loop.add_reader, self._listener, self._accept)
+                return
+            self._begin(sock, join_address(*address[:2]))
+
+    def _begin(self, sock: socket.socket, address: str) -> None:
+        if len(self._pending) >= MAX_HANDSHAKES:
+            self._refusals.count("too-many-handshakes", f"more than {MAX_HANDSHAKES} at once; ended the oldest")
+            oldest = next((task for task in self._pending if not task.cancelling()), None)
+            if oldest is None:  # all of them end in this very turn
+                sock.close()
+                return
+            oldest.cancel()
+        task = self._loop.create_task(self._handshake(sock, address))
+        self._pending[task] = sock
+        task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         sock = self._pending.pop(task)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from actors.transport.base import Array, LinkInfo, Peer, SentBytes, TensorSpec, TransportEvents
 from actors.transport.connection import SHUTDOWN_S, Connection
+from actors.transport.counting import SentCounter
 from actors.transport.deadline import Deadline
 from actors.transport.errors import LinkError, WireError
 from actors.transport.frame import MAX_PAYLOAD, Frame, build
@@ -22,7 +22,7 @@ from actors.transport.link import PeerLink
 from actors.transport.messages import LINK_MESSAGES, PROTOCOL, SOFTWARE, Hello, Refusal
 from actors.transport.profile import Profile
 from actors.transport.refusals import Refusals
-from actors.transport.schema import Lane, MessageRegistry, TrafficClass
+from actors.transport.schema import Lane, MessageRegistry
 from actors.transport.shaper import Shaper
 from actors.transport.shaping import Shape
 from actors.transport.sockets import Acceptor, dial, join_address, open_listener
@@ -32,25 +32,6 @@ logger = logging.getLogger("tessera.transport")
 
 _FLUSH_S = 1.0
 """Closing waits so long for queued messages to leave."""
-
-
-class SentCounter:
-    """Counts frame bytes by purpose."""
-
-    def __init__(self) -> None:
-        self._by_class: Counter[TrafficClass] = Counter()
-        self._boundary: Counter[int] = Counter()
-
-    def add(self, frame: Frame, message: object) -> None:
-        """A frame was accepted for sending."""
-        self._by_class[frame.kind.traffic] += frame.nbytes
-        boundary = getattr(message, "boundary", None)
-        if isinstance(boundary, int):
-            self._boundary[boundary] += frame.nbytes
-
-    def snapshot(self) -> SentBytes:
-        """The counts now."""
-        return SentBytes(dict(self._by_class), dict(self._boundary))
 
 
 class TcpTransport:
@@ -151,7 +132,7 @@ class TcpTransport:
         for link in self._links.values():
             link.say_goodbye()
         flush = Deadline.after(_FLUSH_S)
-        while not flush.expired and not all(link.idle for link in self._links.values()):
+        while not (flush.expired or all(link.idle for link in self._links.values())):  # noqa: ASYNC110  (bounded)
             await asyncio.sleep(0.01)
         if self._shaper is not None:
             await self._shaper.drained(flush)
@@ -259,8 +240,7 @@ class TcpTransport:
     # --- what connections call -----------------------------------------------------------------------------------
 
     def _new_connection(self) -> Connection:
-        connection = Connection(self, self._registry, self.profile.handshake_s, self._shaper)
-        return connection
+        return Connection(self, self._registry, self.profile.handshake_s, self._shaper)
 
     def on_made(self, connection: Connection) -> None:
         """TLS is done."""

@@ -1,0 +1,176 @@
+"""Starting a run's participants: actors, certificates, roster. The driver's half of the run is in `driver.py`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from actors.membership.roster import Member
+from actors.mesh_actor import MeshActor
+from actors.spec import NAMESPACE, ParticipantSpec, emulation_for
+from actors.transport.identity import Identity, Owner
+from orchestrator.config import ConfigError, RunConfig, config_hash
+from orchestrator.data.source import OpenTokens, describe
+from orchestrator.names import participant_names
+from sharding.partition import partition
+
+START_S = 180.0
+"""Deadline for actors to come up and answer."""
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A participant that this driver started."""
+
+    spec: ParticipantSpec
+    actor: Any
+
+    @property
+    def label(self) -> str:
+        """Name and stage, for messages."""
+        return f"{self.spec.name} (stage {self.spec.stage.index})"
+
+
+def with_data(config: RunConfig) -> RunConfig:
+    """Read the corpus and return the config with its fingerprint and vocabulary. Raises ValueError."""
+    found = describe(config.data, config.train)
+    if config.model.vocab_size not in (0, found.vocab_size):
+        raise ConfigError(
+            f"model.vocab_size={config.model.vocab_size} but the tokenizer has {found.vocab_size} ids: leave it at 0."
+        )
+    return dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, vocab_size=found.vocab_size),
+        data=dataclasses.replace(config.data, fingerprint=config.data.fingerprint or found.fingerprint),
+    )
+
+
+def participant_specs(config: RunConfig) -> list[ParticipantSpec]:
+    """Return the specs of all participants of the run that the launcher names itself."""
+    stages = partition(config.model, config.layout.stages)
+    names = participant_names(config.run_id, config.layout.stages * config.layout.replicas)
+    places = [(stage, replica) for stage in range(len(stages)) for replica in range(config.layout.replicas)]
+    return [_spec(config, name, stage, replica) for name, (stage, replica) in zip(names, places, strict=True)]
+
+
+def _spec(config: RunConfig, name: str, stage: int, replica: int, folder: str = "", port: int = 0) -> ParticipantSpec:
+    return ParticipantSpec(
+        run_id=config.run_id,
+        name=name,
+        replica=replica,
+        stage=partition(config.model, config.layout.stages)[stage],
+        model=config.model,
+        optimizer=config.optimizer,
+        layout=config.layout,
+        train=config.train,
+        emulate=emulation_for(config.emulate, name, stage, replica),
+        profile=config.mesh.profile,
+        host=config.mesh.host,
+        port=port,
+        folder=folder,
+        config_hash=config_hash(config),
+        fingerprint=config.data.fingerprint,
+        tokens=OpenTokens(config.data, config.train),
+        gpus=_gpus(config),
+    )
+
+
+def _gpus(config: RunConfig) -> int:
+    if config.layout.device == "cpu":
+        return 0
+    shards = config.layout.stages * config.layout.replicas * config.layout.devices
+    enough = ray.is_initialized() and ray.cluster_resources().get("GPU", 0) >= shards
+    return 1 if enough else 0
+
+
+# Invitation bundles: how participants of several sites get to know each other without Ray
+
+
+def write_bundle(config: RunConfig, folder: Path, addresses: list[str]) -> list[Member]:
+    """Make keys, certificates and the roster for participants that listen at `addresses` (host:port each)."""
+    specs = participant_specs(config)
+    if len(addresses) != len(specs):
+        raise ConfigError(f"{len(specs)} participants need {len(specs)} addresses, and {len(addresses)} were given.")
+    owner = Owner.load_or_create(folder / "owner")
+    members = []
+    for spec, address in zip(specs, addresses, strict=True):
+        identity = Identity.load_or_create(folder / spec.name)
+        identity.install(owner.issue(identity.public_key, spec.name, config.run_id), owner.ca_pem)
+        members.append(Member(identity.peer_id, spec.name, spec.stage.index, address))
+    roster = {"run_id": config.run_id, "members": [dataclasses.asdict(member) for member in members]}
+    (folder / "roster.json").write_text(json.dumps(roster, indent=2) + "\n")
+    return members
+
+
+def read_bundle(config: RunConfig) -> tuple[str, list[Member]]:
+    """Return run id and members of the config's bundle. Raises ConfigError."""
+    path = Path(config.mesh.bundle) / "roster.json"
+    try:
+        data = json.loads(path.read_text())
+        members = [Member(**entry) for entry in data["members"]]
+        run_id = str(data["run_id"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"mesh.bundle: {path} is not a roster made by `orchestrator invite` ({error}).") from None
+    unknown = set(config.mesh.participants) - {member.name for member in members}
+    if unknown:
+        raise ConfigError(f"mesh.participants: {', '.join(sorted(unknown))} is not in {path}.")
+    return run_id, members
+
+
+def bundle_specs(config: RunConfig, members: list[Member]) -> list[ParticipantSpec]:
+    """Return the specs of the bundle's participants that this site hosts."""
+    counts: dict[int, int] = {}
+    specs = []
+    for member in members:
+        replica = counts[member.stage] = counts.get(member.stage, -1) + 1
+        if not config.mesh.participants or member.name in config.mesh.participants:
+            folder = str((Path(config.mesh.bundle) / member.name).resolve())
+            port = int(member.address.rsplit(":", 1)[1])
+            specs.append(_spec(config, member.name, member.stage, replica, folder, port))
+    return specs
+
+
+def launch(config: RunConfig, say: Callable[[str], None], started: list[Launched]) -> None:
+    """Start this site's participants, appending each to `started` as it comes up, so that a failure can end them."""
+    members: list[Member] | None = None
+    if config.mesh.bundle:
+        _, members = read_bundle(config)
+        specs = bundle_specs(config, members)
+    else:
+        specs = participant_specs(config)
+    say(f"starting {len(specs)} participants")
+    for spec in specs:
+        options = MeshActor.options(
+            name=spec.actor_name, namespace=NAMESPACE, lifetime="detached", scheduling_strategy="SPREAD"
+        )
+        started.append(Launched(spec, options.remote(spec)))
+    opened = ray.get([entry.actor.open.remote() for entry in started], timeout=START_S)
+    certificates = _certificates(config, specs, opened) if members is None else [(b"", b"")] * len(specs)
+    say("exchanging certificates and addresses")
+    calls = [entry.actor.listen.remote(*pair) for entry, pair in zip(started, certificates, strict=True)]
+    addresses = ray.get(calls, timeout=START_S)
+    if members is None:
+        members = [
+            Member(peer_id, spec.name, spec.stage.index, address)
+            for spec, (peer_id, _, _), address in zip(specs, opened, addresses, strict=True)
+        ]
+    say("building stages")
+    ray.get([entry.actor.start.remote(members) for entry in started], timeout=START_S)
+
+
+def _certificates(config: RunConfig, specs: list[ParticipantSpec], opened: list[Any]) -> list[tuple[bytes, bytes]]:
+    """Issue a certificate for each participant; the owner's key is forgotten with the folder."""
+    with tempfile.TemporaryDirectory(prefix="tessera-owner-") as folder:
+        owner = Owner.create(Path(folder) / "owner")
+        return [
+            (owner.issue(public_key, spec.name, config.run_id), owner.ca_pem)
+            for spec, (_, public_key, _) in zip(specs, opened, strict=True)
+        ]
+
