@@ -20,7 +20,8 @@ def build_registry() -> MessageRegistry:
         messages.Abort,
     ):
         registry.message(kind=kind.__name__.lower(), lane=Lane.CONTROL, traffic=TrafficClass.CONTROL, tensors=0)(kind)
-    for kind in (messages.Forward, messages.Backward):
-        registry.message(kind=kind.__name__.lower(), lane=Lane.BULK, traffic=TrafficClass.BOUNDARY, tensors=1)(kind)
+    for tensor in (messages.Forward, messages.Backward):
+        kind_name = tensor.__name__.lower()
+        registry.message(kind=kind_name, lane=Lane.BULK, traffic=TrafficClass.BOUNDARY, tensors=1)(tensor)
     registry.message(kind="slice", lane=Lane.BULK, traffic=TrafficClass.AVERAGING, tensors=1)(messages.Slice)
     return registry

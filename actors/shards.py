@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -48,7 +48,9 @@ class ShardGroup(Protocol):
     async def build(self) -> Built:
         """Build the stage on every device."""
 
-    def run(self, kind: JobKind, key: tuple[int, int], tensors: Sequence[Array], labels: Array | None) -> Awaitable[Outcome]:
+    def run(
+        self, kind: JobKind, key: tuple[int, int], tensors: Sequence[Array], labels: Array | None
+    ) -> Awaitable[Outcome]:
         """Start a job; jobs run in the order in which they were started."""
 
     async def export_gradient(self) -> Array:
@@ -79,7 +81,7 @@ class RayShardGroup:
         node = ray.get_runtime_context().get_node_id()
         here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=False)
         self._actors = [
-            ShardActor.options(
+            cast(Any, ShardActor).options(
                 name=f"{spec.actor_name}/shard-{rank}",
                 namespace=NAMESPACE,
                 num_gpus=spec.gpus,
@@ -96,7 +98,9 @@ class RayShardGroup:
         self._lengths = tuple(length for _, _, length in built)
         return Built(built[0][0], built[0][1], self._lengths)
 
-    def run(self, kind: JobKind, key: tuple[int, int], tensors: Sequence[Array], labels: Array | None) -> Awaitable[Outcome]:
+    def run(
+        self, kind: JobKind, key: tuple[int, int], tensors: Sequence[Array], labels: Array | None
+    ) -> Awaitable[Outcome]:
         """Start a job; jobs run in the order in which they were started."""
         calls = []
         for rank, actor in enumerate(self._actors):

@@ -61,8 +61,8 @@ def _run(options: argparse.Namespace, config: RunConfig, command: str, console: 
 
 def _reference(config: RunConfig, command: str, console: Console) -> int:
     from actors.records import CommitRecord
+    from orchestrator.data.source import OpenTokens
     from orchestrator.driver import resolve
-    from orchestrator.launcher import OpenTokens
     from orchestrator.reference import ReferenceStep, run_reference
     from orchestrator.telemetry.telemetry import Telemetry
 

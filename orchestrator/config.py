@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from actors.config import MeshConfig
@@ -69,9 +69,8 @@ def load(path: str | None = None, overrides: Sequence[str] = ()) -> RunConfig:
                 raise ConfigError(f"{override!r} is no setting: write it as section.key=value.")
         layers.append(OmegaConf.from_dotlist(list(overrides)))
     try:
-        preset = str(OmegaConf.select(OmegaConf.merge(*layers), "model.preset") if layers else "") or ModelConfig.preset
-        if preset == "None":
-            preset = ModelConfig.preset
+        given: Any = OmegaConf.select(OmegaConf.merge(*layers), "model.preset") if layers else None
+        preset = ModelConfig.preset if given is None else str(given)
         if preset not in PRESETS:
             raise ConfigError(f"model.preset={preset} is unknown{_suggest(preset, PRESETS)}")
         base = OmegaConf.structured(RunConfig)
@@ -93,7 +92,7 @@ def _read(path: str) -> Any:
         raise ConfigError(f"The config file {path} does not exist: give the path of a YAML file.") from None
     except Exception as error:  # yaml has no common exception that omegaconf keeps
         raise ConfigError(f"The config file {path} cannot be read as YAML: {str(error).splitlines()[0]}") from None
-    if not OmegaConf.is_dict(loaded):
+    if not isinstance(loaded, DictConfig):
         raise ConfigError(f"The config file {path} must hold sections (model:, train:, ...) at its top.")
     return loaded
 

@@ -34,11 +34,11 @@ SILENT_S = 20.0
 """A participant that has not answered the driver for this long is lost, if the mesh has not said so before."""
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """The run was stopped from outside (Ctrl+C, SIGTERM)."""
 
 
-class RunFailed(Exception):
+class RunFailedError(Exception):
     """The run ended with a fault; the message names what was lost."""
 
 
@@ -58,7 +58,8 @@ def run(config: RunConfig, command: str, *, local: bool, console: Console) -> in
     telemetry = Telemetry.open(
         config.telemetry, config.run_id, folder, as_dict(config), command, config.train.steps, console
     )
-    outcome, failure, started = "failed", "", []
+    outcome, failure = "failed", ""
+    started: list[Launched] = []
     cluster: LocalCluster | None = None
     note: Path | None = None
     try:
@@ -71,9 +72,9 @@ def run(config: RunConfig, command: str, *, local: bool, console: Console) -> in
             telemetry.phase("waiting until every stage is built")
             _Watch(config, started, telemetry).until_the_end()
             outcome = "finished"
-    except (Stopped, KeyboardInterrupt):
+    except (StoppedError, KeyboardInterrupt):
         outcome, failure = "stopped", "stopped from outside"
-    except (RunFailed, ConfigError) as error:
+    except (RunFailedError, ConfigError) as error:
         failure = str(error)
     except ray.exceptions.RayError as error:
         failure = f"Ray failed: {type(error).__name__}: {str(error).strip().splitlines()[0]}"
@@ -105,7 +106,7 @@ class _Watch:
         self._status_at = 0.0
 
     def until_the_end(self) -> None:
-        """Return when every own participant has the closing decision. Raises RunFailed."""
+        """Return when every own participant has the closing decision. Raises RunFailedError."""
         while any(phase != "finished" for phase in self._phases.values()):
             self._ask()
             self._show_status()
@@ -122,7 +123,7 @@ class _Watch:
                 del self._asked[number]
                 self._take(number, call)
             elif time.monotonic() - self._answered[number] > SILENT_S:
-                raise RunFailed(f"lost participant {self._started[number].label}: no answer for {SILENT_S:.0f} s")
+                raise RunFailedError(f"lost participant {self._started[number].label}: no answer for {SILENT_S:.0f} s")
 
     def _observer(self) -> int:
         """The participant whose commits are shown: the first one that this driver started."""
@@ -133,7 +134,7 @@ class _Watch:
             answer = ray.get(call)
         except ray.exceptions.RayActorError:
             self._last_words(number)
-            raise RunFailed(f"lost participant {self._started[number].label}: its mesh process died") from None
+            raise RunFailedError(f"lost participant {self._started[number].label}: its mesh process died") from None
         self._answered[number] = time.monotonic()
         self._phases[number] = answer["phase"]
         for record in answer["records"]:
@@ -143,7 +144,7 @@ class _Watch:
             self._seen_events[number] = count
             self._telemetry.event(event)
         if answer["failure"]:
-            raise RunFailed(answer["failure"])
+            raise RunFailedError(answer["failure"])
 
     def _last_words(self, number: int) -> None:
         label = self._started[number].spec.name
@@ -180,7 +181,7 @@ def _connect(config: RunConfig, local: bool) -> LocalCluster | None:
     except (ConnectionError, RuntimeError, ValueError) as error:
         if cluster is not None:
             cluster.close()
-        raise RunFailed(
+        raise RunFailedError(
             f"there is no Ray at {address or 'auto'} ({str(error).splitlines()[0]}): start one with `ray start --head`"
         ) from None
     return cluster
@@ -224,7 +225,7 @@ def _install_stop() -> None:
     """Stop on SIGTERM. Installed again after `ray.init`, which replaces the handler."""
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise Stopped
+        raise StoppedError
 
     signal.signal(signal.SIGTERM, stop)
 

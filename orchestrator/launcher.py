@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import ray
 
@@ -147,7 +147,7 @@ def launch(config: RunConfig, say: Callable[[str], None], started: list[Launched
         specs = participant_specs(config)
     say(f"starting {len(specs)} participants")
     for spec in specs:
-        options = MeshActor.options(
+        options = cast(Any, MeshActor).options(
             name=spec.actor_name, namespace=NAMESPACE, lifetime="detached", scheduling_strategy="SPREAD"
         )
         started.append(Launched(spec, options.remote(spec)))

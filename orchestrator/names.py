@@ -5,16 +5,8 @@ from __future__ import annotations
 import random
 import time
 
-_FIRST = (
-    "amber azure brisk calm cedar clever coral crimson dapper dusky eager fern gentle golden hazel indigo ivory jade "
-    "jolly keen lilac lively lunar maple mellow misty noble olive opal plum proud quiet rapid rosy ruby rustic sage "
-    "scarlet sienna silver solar steady sunny teal umber velvet vivid willow"
-).split()
-_SECOND = (
-    "badger bear beaver bison crane deer dove eagle elk falcon ferret finch fox gecko goose hare hawk heron ibis jackal "
-    "jay kestrel koala lark lemur lynx magpie marten mole moose newt ocelot orca otter owl panda pika puffin quail "
-    "raven robin seal stoat swan tapir thrush toad vole walrus wolf wren yak"
-).split()
+_FIRST = ["amber", "azure", "brisk", "calm", "cedar", "clever", "coral", "crimson", "dapper", "dusky", "eager", "fern", "gentle", "golden", "hazel", "indigo", "ivory", "jade", "jolly", "keen", "lilac", "lively", "lunar", "maple", "mellow", "misty", "noble", "olive", "opal", "plum", "proud", "quiet", "rapid", "rosy", "ruby", "rustic", "sage", "scarlet", "sienna", "silver", "solar", "steady", "sunny", "teal", "umber", "velvet", "vivid", "willow"]
+_SECOND = ["badger", "bear", "beaver", "bison", "crane", "deer", "dove", "eagle", "elk", "falcon", "ferret", "finch", "fox", "gecko", "goose", "hare", "hawk", "heron", "ibis", "jackal", "jay", "kestrel", "koala", "lark", "lemur", "lynx", "magpie", "marten", "mole", "moose", "newt", "ocelot", "orca", "otter", "owl", "panda", "pika", "puffin", "quail", "raven", "robin", "seal", "stoat", "swan", "tapir", "thrush", "toad", "vole", "walrus", "wolf", "wren", "yak"]
 
 
 def run_name() -> str:

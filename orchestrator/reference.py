@@ -68,7 +68,7 @@ def _accumulate(whole: Stage, train: TrainConfig, tokens: TokenSource, step: int
     total = 0.0
     for index in range(train.microbatches):
         loss = _loss(whole, tokens.microbatch(step, index))
-        (loss / train.microbatches).backward()
+        torch.autograd.backward(loss / train.microbatches)
         total += loss.item()
     return total / train.microbatches
 

@@ -21,7 +21,8 @@ def build_optimizer(
     and replicas must end on the same bits. SGD's decay is torch's, added to the gradient. The learning rate given
     here is the peak; the caller sets each step's own (`sharding.schedule`). Raises ValueError for an unknown name.
     """
-    matrices, vectors = [], []
+    matrices: list[nn.Parameter] = []
+    vectors: list[nn.Parameter] = []
     for _, parameter in named_parameters:
         (matrices if parameter.ndim > 1 else vectors).append(parameter)
     groups = [

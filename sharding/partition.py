@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from itertools import pairwise
 
 from sharding.config import ModelConfig
@@ -97,7 +97,7 @@ def _best_cut(
 ) -> tuple[int, tuple[int, ...]]:
     """Return (least joined cost, cut points 0 .. layers) over all contiguous cuts; dynamic programming, O(S L^2)."""
 
-    @lru_cache(maxsize=None)
+    @cache
     def best(index: int, first: int) -> tuple[int, tuple[int, ...]]:
         if index == stages - 1:
             return cost(index, first, layers), (first, layers)

@@ -38,7 +38,8 @@ def join_group(rank: int, world: int, rendezvous: str, device: str) -> None:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     for key, value in (("RANK", rank), ("LOCAL_RANK", rank), ("WORLD_SIZE", world)):
         os.environ[key] = str(value)
-    store = dist.HashStore() if world == 1 else dist.FileStore(rendezvous, world)
+    stores: Any = dist  # torch does not declare its stores as exported
+    store = stores.HashStore() if world == 1 else stores.FileStore(rendezvous, world)
     backend = "nccl" if device == "cuda" and world > 1 else "gloo"
     if device == "cuda":
         torch.cuda.set_device(rank % torch.cuda.device_count())

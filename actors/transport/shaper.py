@@ -15,7 +15,7 @@ from actors.transport.shaping import Departure, DownlinkMeter, Shape, Source, Up
 
 _SLACK_S = 0.0005
 """What is due this soon is done now: a timer for it would come later."""
-_PROMPT_S = 0.005
+_PROMPT_S = 0.02
 """Bytes read this soon after a pause were waiting for its end, so its lateness is not charged."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,9 +30,7 @@ class Series:
     dots: bool = False
 
 
-def line_chart(
-    series: Sequence[Series], label: str, write: Callable[[float], str], *, zero: bool = False
-) -> Markup:
+def line_chart(series: Sequence[Series], label: str, write: Callable[[float], str], *, zero: bool = False) -> Markup:
     """Series as lines on common axes; an empty chart says so. Values must be finite."""
     values = [y for s in series for _, y in s.points]
     if not values:
@@ -81,7 +80,8 @@ def _line(series: Series, across: Scale, up: Scale) -> Markup:
         if noisy:
             parts.append(_polyline(_smooth(places), f"curve {series.css}"))
     if series.dots or len(places) == 1:
-        parts += [tag("circle", cx=x, cy=y, r=3.2 if len(places) <= MANY_DOTS else 2.0, class_=f"dot {series.css}") for x, y in places]
+        radius = 3.2 if len(places) <= MANY_DOTS else 2.0
+        parts += [tag("circle", cx=x, cy=y, r=radius, class_=f"dot {series.css}") for x, y in places]
     return join(parts)
 
 
@@ -108,7 +108,7 @@ def _bands(series: Sequence[Series], across: Scale, write: Callable[[float], str
             lines.setdefault(x, []).append(f"{s.name} {write(y)}")
     every = math.ceil(len(lines) / MAX_BANDS)
     steps = [x for i, x in enumerate(sorted(lines)) if i % every == 0 or len(lines[x]) > 1]
-    middles = [LEFT, *(across((a + b) / 2) for a, b in zip(steps, steps[1:], strict=False)), WIDTH - RIGHT]
+    middles = [LEFT, *(across((a + b) / 2) for a, b in itertools.pairwise(steps)), WIDTH - RIGHT]
     return join(
         tag(
             "rect",
@@ -145,7 +145,12 @@ def stacked_bars(
 
 
 def _bar(
-    rows: Sequence[tuple[str, str, float]], left: float, right: float, up: Scale, head: str, write: Callable[[float], str]
+    rows: Sequence[tuple[str, str, float]],
+    left: float,
+    right: float,
+    up: Scale,
+    head: str,
+    write: Callable[[float], str],
 ) -> Markup:
     width = min(right - left, 48.0)
     gap = 1.5 if width > 6 else 0.0

@@ -69,7 +69,7 @@ class Journal:
         self.path = folder / self.NAME
         if self.path.exists() and not resume:
             self.path.rename(_free_name(self.path))
-        torn = self.path.exists() and not self.path.read_bytes()[-1:] in (b"", b"\n")
+        torn = self.path.exists() and self.path.read_bytes()[-1:] not in (b"", b"\n")
         self._file: TextIO = self.path.open("a", encoding="utf-8")
         if torn:  # the last writer died within a line; ours begins on a new one
             self._file.write("\n")

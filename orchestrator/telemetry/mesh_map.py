@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import asdict
 from typing import Any
 
@@ -11,73 +12,152 @@ from rich.text import Text
 
 from actors.records import CommitRecord, MeshStatus, ParticipantStatus
 from orchestrator.telemetry.files import plain
-from orchestrator.telemetry.text import count, duration, layers, loss, share, size
+from orchestrator.telemetry.text import count, duration, layers, loss, share, shorten, size
 from orchestrator.telemetry.timeline import moment
 
-_STYLES = {"active": "green", "joining": "yellow", "dead": "red"}
+STATES = {"active": ("●", "green"), "joining": ("◐", "yellow"), "dead": ("○", "red")}
+"""Mark and colour of a state; the marks differ too, for logs and for those who do not tell the colours apart."""
+STAGE_COLOURS = ("blue", "cyan", "yellow", "magenta", "green", "bright_magenta", "bright_cyan", "bright_yellow")
+MAP_WIDTH = 20
+MAX_STAGES, MAX_LINKS, MAX_EVENTS = 12, 16, 8
+
+
+def layer_bar(member: ParticipantStatus, total: int, width: int = MAP_WIDTH) -> Text:
+    """Which of the model's `total` layers a participant holds, with a cell at each end for embedding and head."""
+    inner = max(1, min(width - 2, total))
+    bar = Text(no_wrap=True)
+    colour = STAGE_COLOURS[member.stage % len(STAGE_COLOURS)]
+    first, last = (round(place / max(total, 1) * inner) for place in (member.first_layer, member.last_layer))
+    last = max(last, first + 1) if member.last_layer > member.first_layer else first
+    held = [member.embedding, *(first <= cell < last for cell in range(inner)), member.head]
+    for yes in held:
+        bar.append("█" if yes else "·", colour if yes else "dim")
+    return bar
 
 
 def stage_map(status: MeshStatus) -> Table:
-    """Return one line a stage: its layers, and who serves it."""
-    table = Table.grid(padding=(0, 2))
-    for stage in sorted({member.stage for member in status.participants}):
-        members = [member for member in status.participants if member.stage == stage]
-        first = members[0]
+    """One line a stage: its layers on the map of the model, and who serves it. Never more than MAX_STAGES lines."""
+    table = Table.grid(padding=(0, 1))
+    for _ in range(3):
+        table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    stages = _by_stage(status)
+    total = _layers(status)
+    for stage, members in list(stages.items())[:MAX_STAGES]:
+        active = sum(member.state == "active" for member in members)
         names = Text("  ").join(_named(member) for member in members)
-        range_ = layers(first.first_layer, first.last_layer, first.embedding, first.head)
-        table.add_row(Text(f"stage {stage}", "bold"), Text(range_, "dim"), names)
+        table.add_row(Text(f"stage {stage}", "bold"), layer_bar(members[0], total), f"{active}/{len(members)}", names)
+    if len(stages) > MAX_STAGES:
+        table.add_row("", "", "", Text(f"… and {len(stages) - MAX_STAGES} more stages", "dim"))
     return table
 
 
-def _named(member: ParticipantStatus) -> Text:
-    text = Text("● ", _STYLES.get(member.state, "white")).append(member.name, "default")
-    return text.append(f" {count(member.tokens_per_s)}/s", "dim") if member.tokens_per_s else text
-
-
 def render_status(status: MeshStatus, latest: CommitRecord | None = None) -> RenderableType:
-    """Return what `orchestrator status` prints."""
-    line = f"{status.run_id}: {status.phase}, step {status.step}/{status.total_steps}, seen by {status.observer}"
-    parts: list[RenderableType] = [Text(line, "bold")]
-    if latest is not None and latest.loss is not None:
-        speed = latest.tokens / latest.seconds if latest.seconds else None
-        parts.append(Text(f"loss {loss(latest.loss)}, {count(speed)} tokens/s, {duration(latest.seconds)} a step"))
+    """What `orchestrator status` prints: the run, its participants, and what the observer sees and refused."""
+    parts: list[RenderableType] = [_headline(status)]
+    if latest is not None:
+        parts.append(_latest(latest))
     if status.failure:
-        parts.append(Text(status.failure, "bold red"))
-    parts += [_participants(status), _links(status)]
+        parts.append(Text(shorten(status.failure, 500), "bold red"))
+    parts += [Text(), _participants(status)]
+    if status.links:
+        parts += [Text(), _links(status)]
     if status.refused:
-        refused = ", ".join(f"{reason} {number}" for reason, number in sorted(status.refused.items()))
-        parts.append(Text(f"refused: {refused}", "yellow"))
-    for event in status.events[-8:]:
-        parts.append(Text(f"{moment(event.time)} {event.participant} {event.kind}: {event.detail}", "dim"))
+        reasons = ", ".join(f"{shorten(reason, 60)} {number}×" for reason, number in sorted(status.refused.items()))
+        parts += [Text(), Text(f"refused, changed nothing: {reasons}", "yellow")]
+    if status.events:
+        parts += [Text(), *_events(status)]
     return Group(*parts)
 
 
+def status_json(status: MeshStatus, latest: CommitRecord | None = None) -> dict[str, Any]:
+    """The same for programs; `latest` is the newest record or null."""
+    clean: dict[str, Any] = plain(asdict(status) | {"latest": None if latest is None else latest.to_dict()})
+    return clean
+
+
+def _headline(status: MeshStatus) -> Text:
+    colour = {"failed": "red", "finished": "green"}.get(status.phase, "cyan")
+    line = Text(shorten(status.run_id, 40), "bold").append("  ").append(status.phase, f"bold {colour}")
+    line.append(f"  step {status.step}/{status.total_steps}  commit {status.commit}")
+    return line.append(f"  seen by {shorten(status.observer, 30)}", "dim")
+
+
+def _latest(latest: CommitRecord) -> Text:
+    speed = latest.tokens / latest.seconds if latest.seconds > 0 else None
+    line = f"loss {loss(latest.loss)}, validation {loss(latest.validation_loss)}, {count(speed)} tokens/s, "
+    line += f"{duration(latest.seconds)} a step"
+    sent = "  ".join(f"{b}→{b + 1} {size(n)}" for b, n in sorted(latest.boundary_bytes.items()))
+    return Text(line + (f"\nboundaries {sent}" if sent else ""))
+
+
 def _participants(status: MeshStatus) -> Table:
-    table = Table("stage", "participant", "layers", "state", "tokens/s", "parameters", "share", "data", box=None)
-    for member in sorted(status.participants, key=lambda entry: (entry.stage, entry.name)):
-        table.add_row(
-            str(member.stage),
-            member.name,
-            layers(member.first_layer, member.last_layer, member.embedding, member.head),
-            Text(member.state, _STYLES.get(member.state, "white")),
-            count(member.tokens_per_s),
-            count(member.parameters),
-            share(member.share),
-            "ok" if member.data_ok else Text("another corpus", "yellow"),
-        )
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
+    table.add_column("participant", no_wrap=True, overflow="ellipsis", max_width=18)
+    table.add_column("stage", justify="right", no_wrap=True)
+    table.add_column("layers", no_wrap=True)
+    table.add_column("", no_wrap=True, overflow="ellipsis", max_width=16)
+    for heading in ("share", "tokens/s"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("state")
+    total = _layers(status)
+    for members in _by_stage(status).values():
+        for member in members:
+            mark, colour = STATES.get(member.state, ("?", "white"))
+            state = Text(member.state, colour)
+            what = layers(member.first_layer, member.last_layer, member.embedding, member.head)
+            if not member.data_ok:
+                state.append(" other data", "yellow")
+            table.add_row(
+                Text(f"{mark} ", colour).append(shorten(member.name, 40), "default"),
+                str(member.stage),
+                layer_bar(member, total),
+                what.replace("embedding", "emb"),
+                share(member.share),
+                count(member.tokens_per_s),
+                state,
+            )
     return table
 
 
 def _links(status: MeshStatus) -> Table:
-    table = Table(f"links of {status.observer}", "state", "round trip", "sent", "received", box=None)
-    for link in status.links:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column(f"links of {shorten(status.observer, 20)}", no_wrap=True, overflow="ellipsis")
+    table.add_column("state")
+    for heading in ("round trip", "sent", "received"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for link in status.links[:MAX_LINKS]:
         trip = "–" if link.rtt_ms is None else f"{link.rtt_ms:.1f} ms"
         state = Text("up", "green") if link.up else Text("down", "red")
-        table.add_row(link.peer, state, trip, size(link.sent_bytes), size(link.received_bytes))
+        table.add_row(Text(shorten(link.peer, 40)), state, trip, size(link.sent_bytes), size(link.received_bytes))
+    if len(status.links) > MAX_LINKS:
+        table.add_row(Text(f"… and {len(status.links) - MAX_LINKS} more", "dim"))
     return table
 
 
-def status_json(status: MeshStatus) -> dict[str, Any]:
-    """Return the same for programs."""
-    clean: dict[str, Any] = plain(asdict(status))
-    return clean
+def _events(status: MeshStatus) -> list[Text]:
+    return [
+        Text(f"{moment(event.time)}  ", "dim").append(
+            shorten(f"{event.participant or 'run'}: {event.kind}: {event.detail}", 200), "default"
+        )
+        for event in status.events[-MAX_EVENTS:]
+    ]
+
+
+def _named(member: ParticipantStatus) -> Text:
+    mark, colour = STATES.get(member.state, ("?", "white"))
+    text = Text(f"{mark} ", colour).append(shorten(member.name, 20), "default")
+    if member.state == "active" and member.tokens_per_s > 0:
+        return text.append(f" {count(member.tokens_per_s)}/s", "dim")
+    return text if member.state == "active" else text.append(f" {member.state}", colour)
+
+
+def _by_stage(status: MeshStatus) -> dict[int, list[ParticipantStatus]]:
+    stages: dict[int, list[ParticipantStatus]] = defaultdict(list)
+    for member in sorted(status.participants, key=lambda member: (member.stage, member.name)):
+        stages[member.stage].append(member)
+    return stages
+
+
+def _layers(status: MeshStatus) -> int:
+    return max((member.last_layer for member in status.participants), default=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ BETWEEN = 140.0
 """Width between two stages, where the boundary's label sits."""
 HEAD = 50.0
 MARGIN = 8.0
+BELOW = 28.0
 MAX_WIDTH = 1480.0
 ROWS = 8
 """Nodes that stand above each other before a stage gets another column."""
@@ -41,8 +43,9 @@ def mesh_picture(
         return tag("p", "No participants: the whole model was trained in one process.", class_="empty")
     bands = [_band(row, stages, speed, boundaries) for row in _rows(stages)]
     width = max(band_width for _, band_width, _ in bands)
-    drawn, top = [], 0.0
+    drawn, top = [], -BELOW
     for content, _, height in bands:
+        top += BELOW
         drawn.append(tag("g", content, transform=f"translate(0 {top:.0f})"))
         top += height
     style = f"min-width:{width * 0.72:.0f}px;max-width:{width * 1.25:.0f}px"
@@ -68,8 +71,8 @@ def _band(
 ) -> tuple[Markup, float, float]:
     """One row of stages, its width and its height. Boundaries at its ends lead out of the picture."""
     most = max(len(stages[stage]) for stage in row)
-    height = HEAD + min(ROWS, most) * (NODE_H + GAP_Y) + 16
-    middle = HEAD + (height - 16 - HEAD - GAP_Y) / 2
+    height = HEAD + min(ROWS, most) * (NODE_H + GAP_Y) - GAP_Y + 8
+    middle = HEAD + (height - 8 - HEAD) / 2
     x, parts, links = MARGIN, [], []
     before: list[tuple[float, float]] = []
     for stage in row:
@@ -95,9 +98,7 @@ def _places(number: int, x: float, middle: float) -> list[tuple[float, float]]:
     columns = math.ceil(number / ROWS)
     rows = math.ceil(number / columns)
     top = middle - (rows * (NODE_H + GAP_Y) - GAP_Y) / 2
-    return [
-        (x + (i // rows) * (NODE_W + GAP_X), top + (i % rows) * (NODE_H + GAP_Y)) for i in range(number)
-    ]
+    return [(x + (i // rows) * (NODE_W + GAP_X), top + (i % rows) * (NODE_H + GAP_Y)) for i in range(number)]
 
 
 def _stage(
@@ -113,7 +114,7 @@ def _stage(
         tag("text", f"stage {stage}", x=centre, y=16, class_="stage-name mid"),
         tag("text", what.replace("embedding", "embed"), x=centre, y=33, class_="tick mid"),
     )
-    rings = [_averaging(a, b) for a, b in zip(places, places[1:], strict=False) if a[0] == b[0]]
+    rings = [_averaging(a, b) for a, b in itertools.pairwise(places) if a[0] == b[0]]
     nodes = [_node(member, place, speed) for member, place in zip(members, places, strict=True)]
     return join([heading, *rings, *nodes])
 

@@ -34,7 +34,7 @@ overflow-wrap:anywhere}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(168px,1fr));gap:12px;margin-bottom:16px}
 .tile,section{background:var(--card);border:1px solid var(--rule);border-radius:12px}
 .tile{padding:13px 16px}.tile .label{color:var(--soft);font-size:12.5px}
-.tile .value{font-size:26px;font-weight:650;letter-spacing:-.02em;line-height:1.25;font-variant-numeric:tabular-nums}
+.tile .value{font-size:24px;font-weight:650;letter-spacing:-.02em;line-height:1.25;font-variant-numeric:tabular-nums}
 .tile .value small{font-size:13px;font-weight:500;color:var(--soft);letter-spacing:0;margin-left:5px}
 .tile .value{white-space:nowrap}.tile .more{color:var(--soft);font-size:12.5px}
 .pair{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:16px}
@@ -101,7 +101,8 @@ font-variant-numeric:tabular-nums;box-shadow:0 4px 16px rgba(0,0,0,.25)}
 footer{color:var(--soft);font-size:12.5px;text-align:center;padding-top:8px}
 @media(max-width:760px){main{padding:18px 12px 32px}.pair{grid-template-columns:minmax(0,1fr);gap:0}
 section{padding:14px}.tiles{grid-template-columns:repeat(2,minmax(0,1fr));gap:8px}.tile{padding:11px 12px}
-.tile .value{font-size:21px}.chart .tick{font-size:15px}.unit{display:none}.lane{grid-template-columns:96px minmax(0,1fr);gap:8px}
+.tile .value{font-size:21px}.chart .tick{font-size:15px}.unit{display:none}
+.lane{grid-template-columns:96px minmax(0,1fr);gap:8px}
 .lane .who span{display:none}.tally{grid-template-columns:90px minmax(0,1fr) 74px}
 .scale span:nth-child(2),.scale span:nth-child(4){display:none}}
 @media print{body{background:#fff}section,.tile{break-inside:avoid}.tallies,.rows{max-height:none}}

@@ -1,70 +1,110 @@
-"""Gauges and counters through `ray.util.metrics`; Ray exports them to Prometheus with the prefix `ray_`."""
+"""Gauges and counters through `ray.util.metrics`.
+
+Ray's agent on the driver's node exports them to Prometheus with the prefix `ray_` and labels of its own (`SessionName`,
+`WorkerId` and so on) beside ours. A counter keeps its name: `_total` is not added twice.
+"""
 
 from __future__ import annotations
 
+import math
+import sys
+from collections import Counter
 from typing import Any
 
-from actors.records import CommitRecord, MeshStatus
+from actors.records import CommitRecord, Event, MeshStatus
 
-_TAGS = ("run", "stage", "participant")
+GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "tessera_loss": ("Training loss of the newest step, nats a token", ()),
+    "tessera_validation_loss": ("Newest held-out loss, nats a token", ()),
+    "tessera_grad_norm": ("Global gradient norm before clipping", ()),
+    "tessera_tokens_per_second": ("Trained tokens over the duration of the newest step", ()),
+    "tessera_participant_tokens_per_second": ("Measured speed of a participant's shards", ("participant", "stage")),
+    "tessera_model_share": ("Parameters that a participant holds over all", ("participant", "stage")),
+    "tessera_participants": ("Active participants of a stage", ("stage",)),
+}
+COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "tessera_tokens_total": ("Trained tokens", ()),
+    "tessera_boundary_bytes_total": ("Bytes over a boundary, both directions", ("boundary",)),
+    "tessera_averaging_bytes_total": ("Gradient slices between replicas, bytes", ()),
+    "tessera_control_bytes_total": ("All other bytes between participants", ()),
+    "tessera_participant_microbatches_total": ("Microbatches a participant counted", ("participant", "stage")),
+}
 
 
 class RayMetrics:
-    """A run's numbers as Ray metrics, with the tags run, stage, participant (empty where they mean nothing)."""
+    """A run's numbers as Ray metrics, all tagged with the run. Does nothing while this process has no Ray."""
 
     def __init__(self, run_id: str) -> None:
         self._run = run_id
-        self._stages: dict[str, int] = {}
-        self._gauges: dict[str, Any] = {}
-        self._counters: dict[str, Any] = {}
+        self._stage: dict[str, str] = {}
+        self._made: dict[str, Any] = {}
+
+    def phase(self, text: str) -> None:
+        """Nothing to measure."""
+
+    def event(self, event: Event) -> None:
+        """Nothing to measure."""
+
+    def close(self, outcome: str = "", failure: str = "") -> None:
+        """Nothing: metrics end with the process."""
 
     def commit(self, record: CommitRecord) -> None:
         """Export a decided step."""
-        for name, value in (
-            ("tessera_loss", record.loss),
-            ("tessera_validation_loss", record.validation_loss),
-            ("tessera_grad_norm", record.grad_norm),
-            ("tessera_tokens_per_second", record.tokens / record.seconds if record.tokens and record.seconds else None),
-        ):
-            if value is not None:
-                self._gauge(name).set(value, self._tags())
-        for boundary, total in record.boundary_bytes.items():
-            self._count("tessera_boundary_bytes_total", total, self._tags(stage=str(boundary)))
-        self._count("tessera_tokens_total", record.tokens, self._tags())
-        self._count("tessera_averaging_bytes_total", record.averaging_bytes, self._tags())
-        self._count("tessera_control_bytes_total", record.control_bytes, self._tags())
-        for name, speed in record.throughput.items():
-            self._gauge("tessera_participant_tokens_per_second").set(speed, self._of(name))
+        if not _ray_runs():
+            return
+        speed = record.tokens / record.seconds if record.tokens and record.seconds > 0 else None
+        self._set("tessera_loss", record.loss)
+        self._set("tessera_validation_loss", record.validation_loss)
+        self._set("tessera_grad_norm", record.grad_norm)
+        self._set("tessera_tokens_per_second", speed)
+        self._add("tessera_tokens_total", record.tokens)
+        self._add("tessera_averaging_bytes_total", record.averaging_bytes)
+        self._add("tessera_control_bytes_total", record.control_bytes)
+        for boundary, sent in record.boundary_bytes.items():
+            self._add("tessera_boundary_bytes_total", sent, boundary=str(boundary))
+        for name, measured in record.throughput.items():
+            self._set("tessera_participant_tokens_per_second", measured, **self._who(name))
         for name, indices in record.counted.items():
-            self._count("tessera_participant_microbatches_total", len(indices), self._of(name))
+            self._add("tessera_participant_microbatches_total", len(indices), **self._who(name))
 
     def status(self, status: MeshStatus) -> None:
-        """Export who is here."""
-        per_stage: dict[int, int] = {}
+        """Export who is here; whoever is dead holds nothing and does nothing."""
+        if not _ray_runs():
+            return
+        active: Counter[int] = Counter()
         for member in status.participants:
-            self._stages[member.name] = member.stage
-            per_stage[member.stage] = per_stage.get(member.stage, 0) + (member.state == "active")
-            self._gauge("tessera_model_share").set(member.share, self._of(member.name))
-        for stage, number in per_stage.items():
-            self._gauge("tessera_participants").set(number, self._tags(stage=str(stage)))
+            self._stage[member.name] = str(member.stage)
+            dead = member.state == "dead"
+            active[member.stage] += member.state == "active"
+            self._set("tessera_model_share", 0.0 if dead else member.share, **self._who(member.name))
+            if dead:
+                self._set("tessera_participant_tokens_per_second", 0.0, **self._who(member.name))
+        for stage, number in active.items():
+            self._set("tessera_participants", number, stage=str(stage))
 
-    def _tags(self, stage: str = "", participant: str = "") -> dict[str, str]:
-        return {"run": self._run, "stage": stage, "participant": participant}
+    def _who(self, name: str) -> dict[str, str]:
+        return {"participant": name, "stage": self._stage.get(name, "")}
 
-    def _of(self, name: str) -> dict[str, str]:
-        return self._tags(str(self._stages.get(name, "")), name)
+    def _set(self, name: str, value: float | None, **tags: str) -> None:
+        if value is not None and math.isfinite(value):
+            self._metric(name).set(value, {"run": self._run, **tags})
 
-    def _gauge(self, name: str) -> Any:
-        if name not in self._gauges:
-            from ray.util.metrics import Gauge
-
-            self._gauges[name] = Gauge(name, description=name.replace("_", " "), tag_keys=_TAGS)
-        return self._gauges[name]
-
-    def _count(self, name: str, value: float, tags: dict[str, str]) -> None:
-        if name not in self._counters:
-            from ray.util.metrics import Counter
-
-            self._counters[name] = Counter(name, description=name.replace("_", " "), tag_keys=_TAGS)
+    def _add(self, name: str, value: float, **tags: str) -> None:
         if value > 0:
-            self._counters[name].inc(value, tags)
+            self._metric(name).inc(value, {"run": self._run, **tags})
+
+    def _metric(self, name: str) -> Any:
+        if name not in self._made:
+            from ray.util import metrics
+
+            kind, (description, tags) = (
+                (metrics.Gauge, GAUGES[name]) if name in GAUGES else (metrics.Counter, COUNTERS[name])
+            )
+            self._made[name] = kind(name, description=description, tag_keys=("run", *tags))
+        return self._made[name]
+
+
+def _ray_runs() -> bool:
+    """Whether this process is connected to Ray. Where nobody imported Ray it is not, and need not be imported now."""
+    ray = sys.modules.get("ray")
+    return ray is not None and bool(ray.is_initialized())

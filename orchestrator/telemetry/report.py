@@ -15,6 +15,8 @@ from orchestrator.telemetry.totals import totals
 from orchestrator.telemetry.versions import versions
 
 SCHEMA = "tessera.report/1"
+MAX_EVENTS = 10_000
+"""Events that a report keeps; the oldest go first."""
 OUTCOMES = ("finished", "failed", "stopped")
 
 
@@ -49,7 +51,7 @@ class Report:
         """Take a record, seen `at` that Unix time (now, if not given). False for one that is already known."""
         key = (record.step, record.commit)
         known = self._records.get(key)
-        if known is not None and known[0] == record:
+        if known is not None and _same(known[0], record):
             return False
         self._records[key] = (record, self._clock() if at is None else at)
         return True
@@ -59,10 +61,12 @@ class Report:
         key = (event.time, event.kind, event.participant, event.detail)
         new = key not in self._events
         self._events[key] = event
+        if len(self._events) > MAX_EVENTS:
+            del self._events[next(iter(self._events))]
         return new
 
     def set_participants(self, participants: Iterable[ParticipantStatus], at: float | None = None) -> None:
-        """Take the newest description of participants; earlier ones stay in their timelines and in the largest share."""
+        """Take the newest description of participants; earlier ones stay in timelines and in the largest share."""
         self._lanes.see(participants, self._clock() if at is None else at)
 
     def finish(self, outcome: str, failure: str = "") -> None:
@@ -109,6 +113,11 @@ class Report:
         document = self.to_dict()
         write_atomic(Path(folder) / "report.json", dump(document))
         write_atomic(Path(folder) / "report.html", render_page(document))
+
+
+def _same(one: CommitRecord, other: CommitRecord) -> bool:
+    """Equality in which NaN equals itself, as it must for the repeats of a diverged run."""
+    return one == other or repr(one) == repr(other)
 
 
 def validates_only(record: CommitRecord) -> bool:

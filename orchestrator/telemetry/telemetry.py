@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +12,26 @@ from rich.console import Console
 
 from actors.records import CommitRecord, Event, MeshStatus
 from orchestrator.telemetry.config import TelemetryConfig
-from orchestrator.telemetry.files import Journal
-from orchestrator.telemetry.progress import Progress, make_progress
+from orchestrator.telemetry.progress import make_progress
 from orchestrator.telemetry.ray_metrics import RayMetrics
+from orchestrator.telemetry.recorder import Recorder
 from orchestrator.telemetry.report import Report
+from orchestrator.telemetry.sinks import Sink
 from orchestrator.telemetry.wandb_sink import WandbSink
 
 log = logging.getLogger("tessera.telemetry")
-REPORT_S = 10.0
-"""How often the report is written while a run goes on."""
 
 
 class Telemetry:
-    """All sinks of a run. One that raises is switched off, which is an event, and stops nothing."""
+    """All sinks of a run. One that raises is switched off, which is logged and an event, and stops nothing.
 
-    def __init__(self, report: Report, folder: Path, progress: Progress) -> None:
-        self._report, self._folder, self._progress = report, folder, progress
-        self._journal = Journal(folder)
-        self._metrics: RayMetrics | None = None
-        self._wandb: WandbSink | None = None
-        self._off: set[str] = set()
-        self._written_at = time.monotonic()
+    Records and events may come repeatedly, as from several participants: the sinks see each once.
+    """
+
+    def __init__(self, report: Report, *, clock: Callable[[], float] = time.time) -> None:
+        self._report, self._clock = report, clock
+        self._sinks: dict[str, Sink] = {}
+        self._finished = False
 
     @classmethod
     def open(
@@ -40,76 +39,83 @@ class Telemetry:
         config: TelemetryConfig,
         run_id: str,
         folder: Path,
-        resolved_config: dict[str, Any],
+        resolved_config: Mapping[str, Any],
         command: str,
         total_steps: int,
         console: Console,
+        *,
+        resume: bool = False,
+        clock: Callable[[], float] = time.time,
     ) -> Telemetry:
-        """Open the sinks that the config asks for."""
-        folder.mkdir(parents=True, exist_ok=True)
-        progress = make_progress(config.progress, console, run_id, total_steps)
-        telemetry = cls(Report(run_id, command, resolved_config), folder, progress)
+        """Open the sinks that the config asks for. Resuming continues the folder's journal and what it tells."""
+        report = Report(run_id, command, resolved_config, clock=clock)
+        telemetry = cls(report, clock=clock)
+        telemetry.add("report", lambda: Recorder(report, folder, resume=resume))
+        telemetry.add("progress", lambda: make_progress(config, console, run_id, total_steps))
         if config.ray_metrics:
-            telemetry._metrics = RayMetrics(run_id)
+            telemetry.add("ray metrics", lambda: RayMetrics(run_id))
         if config.wandb != "disabled":
-            telemetry._wandb = WandbSink(config.wandb, config.wandb_project, run_id, folder, resolved_config)
+            arguments = (config.wandb, config.wandb_project, run_id, folder, resolved_config)
+            telemetry.add("wandb", lambda: WandbSink(*arguments))
         return telemetry
+
+    def add(self, name: str, make: Callable[[], Sink]) -> None:
+        """Open one more sink; one that cannot be opened is left out, with the same log line and event."""
+        try:
+            self._sinks[name] = make()
+        except Exception as error:  # telemetry never stops a run, whatever a sink raises
+            self._switched_off(name, error)
 
     def phase(self, text: str) -> None:
         """Say what is being done before training."""
-        self._try("progress", lambda: self._progress.phase(text))
+        self._each(lambda sink: sink.phase(text))
 
     def commit(self, record: CommitRecord) -> None:
         """Take a decided step."""
-        self._report.add_commit(record)
-        self._try("journal", lambda: self._journal.append(record.to_dict()))
-        self._try("progress", lambda: self._progress.commit(record))
-        if self._metrics is not None and _ray_runs():
-            metrics = self._metrics
-            self._try("ray metrics", lambda: metrics.commit(record))
-        if self._wandb is not None:
-            sink = self._wandb
-            self._try("wandb", lambda: sink.commit(record))
-        if time.monotonic() - self._written_at > REPORT_S:
-            self._written_at = time.monotonic()
-            self._try("report", lambda: self._report.write(self._folder))
+        if self._report.add_commit(record):
+            self._each(lambda sink: sink.commit(record))
 
     def status(self, status: MeshStatus) -> None:
-        """Take a snapshot of the mesh."""
+        """Take a snapshot of the mesh, with the events in it."""
         self._report.set_participants(status.participants)
-        self._try("progress", lambda: self._progress.status(status))
-        if self._metrics is not None:
-            metrics = self._metrics
-            self._try("ray metrics", lambda: metrics.status(status))
+        self._each(lambda sink: sink.status(status))
+        for event in status.events:
+            self.event(event)
 
     def event(self, event: Event) -> None:
         """Take something a person should know."""
         if self._report.add_event(event):
-            self._try("progress", lambda: self._progress.event(event))
+            self._each(lambda sink: sink.event(event))
 
-    def finish(self, outcome: str, failure: str) -> None:
-        """Close all sinks and write the report."""
-        self._report.finish(outcome, failure)
-        self._try("progress", self._progress.close)
-        self._try("journal", self._journal.close)
-        if self._wandb is not None:
-            self._try("wandb", self._wandb.close)
-        self._off.discard("report")
-        self._try("report", lambda: self._report.write(self._folder))
-
-    def _try(self, sink: str, work: Callable[[], None]) -> None:
-        if sink in self._off:
+    def finish(self, outcome: str, failure: str = "") -> None:
+        """Close all sinks and write the report. `outcome` is finished, failed or stopped. Once only."""
+        if self._finished:
             return
+        self._finished = True
+        self._report.finish(outcome, failure)
+        recorder = self._sinks.pop("report", None)
+        self._each(lambda sink: sink.close(outcome, failure))
+        if recorder is not None:  # last, so that it tells of sinks that failed while closing
+            self._sinks = {"report": recorder}
+            self._each(lambda sink: sink.close(outcome, failure))
+
+    def _each(self, work: Callable[[Sink], None]) -> None:
+        for name, sink in list(self._sinks.items()):
+            try:
+                work(sink)
+            except Exception as error:  # telemetry never stops a run, whatever a sink raises
+                self._sinks.pop(name, None)
+                self._quietly_close(sink)
+                self._switched_off(name, error)
+
+    def _quietly_close(self, sink: Sink) -> None:
+        """Give back what the sink holds, such as the terminal; it is known to be broken, so nothing is said."""
         try:
-            work()
-        except Exception as error:  # telemetry never stops a run, whatever a sink raises
-            self._off.add(sink)
-            detail = f"{sink} is switched off: {type(error).__name__}: {error}"
-            log.warning("%s", detail)
-            self._report.add_event(Event(time.time(), "telemetry", "", detail))
+            sink.close()
+        except Exception as error:
+            log.debug("closing a broken sink: %s", error)
 
-
-def _ray_runs() -> bool:
-    import ray
-
-    return bool(ray.is_initialized())
+    def _switched_off(self, name: str, error: Exception) -> None:
+        detail = f"{name} is switched off: {type(error).__name__}: {error}"
+        log.warning("%s", detail)
+        self.event(Event(self._clock(), "telemetry", "", detail))

@@ -66,7 +66,6 @@ def duration(seconds: float | None) -> str:
 
 def loss(value: float | None) -> str:
     """Losses carry four decimals; runs are compared by them."""
-    value = finite(value)
     return "–" if value is None else f"{value:.4f}"
 
 

@@ -36,7 +36,8 @@ def _loss(report: Mapping[str, Any]) -> Markup:
 
 def _speed(report: Mapping[str, Any]) -> Markup:
     totals = report["totals"]
-    return _tile("Throughput", count(totals["tokens_per_s"]), "tokens/s", f"over {duration(totals['seconds'])}" if totals["steps"] else "")
+    more = f"over {duration(totals['seconds'])}" if totals["steps"] else ""
+    return _tile("Throughput", count(totals["tokens_per_s"]), "tokens/s", more)
 
 
 def _tokens(report: Mapping[str, Any]) -> Markup:

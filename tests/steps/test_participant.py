@@ -62,7 +62,7 @@ def test_a_slower_replica_gets_less() -> None:
         world.random.seed(4)
         compute(peer, job)  # type: ignore[arg-type]
         if peer == slow:
-            when, order, who, event = world._queue.pop(next(i for i, e in enumerate(world._queue) if e[1] == max(q[1] for q in world._queue)))
+            when, _order, who, event = world._queue.pop(next(i for i, e in enumerate(world._queue) if e[1] == max(q[1] for q in world._queue)))
             world._at(when + 20, who, replace(event, seconds=event.seconds + 20))  # type: ignore[type-var, union-attr]
 
     world._compute = paced  # type: ignore[method-assign]
@@ -76,10 +76,10 @@ def drop_first(kind: type, **fields: object) -> tuple[list[str], object]:
     lost: list[str] = []
 
     def meddle(name: str, effect: Effect) -> list[Effect]:
-        if not lost and isinstance(effect, Send) and isinstance(effect.message, kind):
-            if all(getattr(effect.message, key) == value for key, value in fields.items()):
-                lost.append(name)
-                return []
+        wanted = not lost and isinstance(effect, Send) and isinstance(effect.message, kind)
+        if wanted and all(getattr(effect.message, key) == value for key, value in fields.items()):  # type: ignore[union-attr]
+            lost.append(name)
+            return []
         return [effect]
 
     return lost, meddle

@@ -10,7 +10,7 @@ from actors.records import CommitRecord, Event, LinkStatus, MeshStatus, Particip
 from orchestrator.telemetry.report import Report
 
 START = 1_760_000_000.0
-NAMES = "ada ben cleo dora emil fay gus hana ivo jun kai lea mio nora otto pia quin rosa sam tess".split()
+NAMES = ("ada", "ben", "cleo", "dora", "emil", "fay", "gus", "hana", "ivo", "jun", "kai", "lea", "mio", "nora", "otto")
 PARAMETERS = 1_520_000
 
 

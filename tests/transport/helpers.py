@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +93,11 @@ class Recorder:
     async def message_count(self, count: int) -> None:
         """Wait for so many messages in all."""
         await self.until(lambda: len(self.messages) >= count, f"message {count}")
+
+
+def figure(text: str) -> None:
+    """Tell whoever runs with -rP or -s what was measured."""
+    sys.stdout.write(f"{text}\n")
 
 
 def invite(owner: Owner, folder: Path, name: str, run_id: str = RUN) -> Identity:

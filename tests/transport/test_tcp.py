@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -29,15 +30,14 @@ from actors.transport.tls import client_context
 from tests.transport.helpers import (
     PATIENCE_S,
     QUICK,
-    REGISTRY,
     RUN,
     Bulk,
     Node,
     Note,
     Pair,
-    Recorder,
     close,
     connected,
+    figure,
     introduce,
     invite,
     pair,
@@ -93,7 +93,7 @@ def test_pings_measure_and_acknowledge(tmp_path: Path) -> None:
         a, b = await pair(tmp_path)
         await a.transport.send(b.peer.peer_id, Bulk(1), [np.ones(100, np.uint8)], deadline=soon())
         async with asyncio.timeout(PATIENCE_S):
-            while a.transport.links()[0].queued_bytes or a.transport.links()[0].rtt_s is None:
+            while a.transport.links()[0].queued_bytes or a.transport.links()[0].rtt_s is None:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         assert 0 < (a.transport.links()[0].rtt_s or 0) < PATIENCE_S
         await close(a, b)
@@ -224,10 +224,8 @@ async def read_refusal(reader: asyncio.StreamReader) -> Refusal:
 
 async def shut(writer: asyncio.StreamWriter) -> None:
     writer.close()
-    try:
+    with contextlib.suppress(OSError, ssl.SSLError):
         await writer.wait_closed()
-    except (OSError, ssl.SSLError):
-        pass
 
 
 async def speak(identity: Identity, address: str, data: bytes) -> None:
@@ -265,10 +263,8 @@ async def no_certificate(owner: Owner, folder: Path, a: Node, b: Node) -> None:
     context.verify_mode = ssl.CERT_NONE
     host, port = split_address(b.peer.address)
     reader, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname="")
-    try:
+    with contextlib.suppress(ConnectionError, ssl.SSLError):
         await reader.read()
-    except (ConnectionError, ssl.SSLError):
-        pass
     await shut(writer)
 
 
@@ -276,10 +272,8 @@ async def plain_garbage(owner: Owner, folder: Path, a: Node, b: Node) -> None:
     host, port = split_address(b.peer.address)
     reader, writer = await asyncio.open_connection(host, port)
     writer.write(os.urandom(4000))
-    try:
+    with contextlib.suppress(ConnectionError):
         await reader.read()
-    except ConnectionError:
-        pass
     await shut(writer)
 
 
@@ -501,7 +495,7 @@ def test_a_dead_or_stopped_peer_is_found(tmp_path: Path, sent: signal.Signals, w
         began = loop.time()
         await a.events.until(lambda: bool(a.events.downs), "the loss")
         took = loop.time() - began
-        print(f"{sent.name}: lost after {took:.2f} s, the profile says {bound_s} s")
+        figure(f"{sent.name}: lost after {took:.2f} s, the profile says {bound_s} s")
         assert took >= bound_s * 0.8
         assert a.events.downs == [(peer_id, a.events.downs[0][1])]
         assert words in a.events.downs[0][1]
@@ -537,7 +531,7 @@ def test_our_own_stall_convicts_nobody(tmp_path: Path) -> None:
 
 def stall_both_loops(seconds: float) -> None:
     """Block the thread, as a long computation under the interpreter lock would."""
-    subprocess.run(["sleep", str(seconds)], check=True)  # noqa: ASYNC221
+    subprocess.run(["sleep", str(seconds)], check=True)
 
 
 def test_closing_delivers_what_was_queued(tmp_path: Path) -> None:
@@ -568,5 +562,3 @@ def test_many_members_form_a_full_mesh(tmp_path: Path) -> None:
         await close(*nodes)
 
     asyncio.run(run())
-
-
