@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 from torch.nn.modules import module as torch_module
 
-_seen: dict[int, tuple[str, tuple[int, ...]]] = {}
+_seen: dict[tuple[int, str], tuple[str, tuple[int, ...]]] = {}
 _installed: list[Any] = []
 
 
@@ -23,7 +23,7 @@ def install() -> None:
 
 def _record(owner: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
     if parameter is not None:
-        _seen[id(owner) * 31 + hash(name) % 31] = (f"{type(owner).__name__}.{name}", tuple(parameter.shape))
+        _seen[(id(owner), name)] = (f"{type(owner).__name__}.{name}", tuple(parameter.shape))
 
 
 def constructed_elements() -> int:
@@ -35,3 +35,8 @@ def constructed_elements() -> int:
             size *= dim
         total += size
     return total
+
+
+def reset() -> None:
+    """Forget what was recorded."""
+    _seen.clear()

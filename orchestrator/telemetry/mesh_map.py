@@ -19,6 +19,8 @@ STATES = {"active": ("●", "green"), "joining": ("◐", "yellow"), "dead": ("�
 """Mark and colour of a state; the marks differ too, for logs and for those who do not tell the colours apart."""
 STAGE_COLOURS = ("blue", "cyan", "yellow", "magenta", "green", "bright_magenta", "bright_cyan", "bright_yellow")
 MAP_WIDTH = 20
+CROWD = 3
+"""With more replicas than this a stage's line shows names only, and first of all whoever is not active."""
 MAX_STAGES, MAX_LINKS, MAX_EVENTS = 12, 16, 8
 
 
@@ -35,21 +37,27 @@ def layer_bar(member: ParticipantStatus, total: int, width: int = MAP_WIDTH) -> 
     return bar
 
 
-def stage_map(status: MeshStatus) -> Table:
+def stage_map(status: MeshStatus) -> Group:
     """One line a stage: its layers on the map of the model, and who serves it. Never more than MAX_STAGES lines."""
-    table = Table.grid(padding=(0, 1))
-    for _ in range(3):
-        table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     stages = _by_stage(status)
     total = _layers(status)
-    for stage, members in list(stages.items())[:MAX_STAGES]:
-        active = sum(member.state == "active" for member in members)
-        names = Text("  ").join(_named(member) for member in members)
-        table.add_row(Text(f"stage {stage}", "bold"), layer_bar(members[0], total), f"{active}/{len(members)}", names)
+    lines = [_stage_line(stage, members, total) for stage, members in list(stages.items())[:MAX_STAGES]]
     if len(stages) > MAX_STAGES:
-        table.add_row("", "", "", Text(f"… and {len(stages) - MAX_STAGES} more stages", "dim"))
-    return table
+        lines.append(Text(f"… and {len(stages) - MAX_STAGES} more stages", "dim"))
+    return Group(*lines)
+
+
+def _stage_line(stage: int, members: list[ParticipantStatus], total: int) -> Text:
+    """Cut at the terminal's edge, so the most important comes first."""
+    active = sum(member.state == "active" for member in members)
+    crowded = len(members) > CROWD
+    shown = sorted(members, key=lambda member: member.state == "active") if crowded else members
+    line = Text(no_wrap=True, overflow="ellipsis").append(f"stage {stage:<2} ", "bold")
+    line.append_text(layer_bar(members[0], total))
+    line.append(f" {active}/{len(members)}".ljust(5), "" if active == len(members) else "yellow")
+    for member in shown:
+        line.append("  ").append_text(_named(member, speed=not crowded))
+    return line
 
 
 def render_status(status: MeshStatus, latest: CommitRecord | None = None) -> RenderableType:
@@ -112,7 +120,7 @@ def _participants(status: MeshStatus) -> Table:
                 Text(f"{mark} ", colour).append(shorten(member.name, 40), "default"),
                 str(member.stage),
                 layer_bar(member, total),
-                what.replace("embedding", "emb"),
+                what.replace("embedding", "emb").replace("layers ", "").replace("layer ", ""),
                 share(member.share),
                 count(member.tokens_per_s),
                 state,
@@ -144,10 +152,10 @@ def _events(status: MeshStatus) -> list[Text]:
     ]
 
 
-def _named(member: ParticipantStatus) -> Text:
+def _named(member: ParticipantStatus, *, speed: bool) -> Text:
     mark, colour = STATES.get(member.state, ("?", "white"))
     text = Text(f"{mark} ", colour).append(shorten(member.name, 20), "default")
-    if member.state == "active" and member.tokens_per_s > 0:
+    if speed and member.state == "active" and member.tokens_per_s > 0:
         return text.append(f" {count(member.tokens_per_s)}/s", "dim")
     return text if member.state == "active" else text.append(f" {member.state}", colour)
 
