@@ -34,8 +34,8 @@ SILENT_S = 20.0
 """A participant that has not answered the driver for this long is lost, if the mesh has not said so before."""
 
 
-class StoppedError(Exception):
-    """The run was stopped from outside (Ctrl+C, SIGTERM)."""
+class StoppedError(KeyboardInterrupt):
+    """The run was stopped by SIGTERM. Like Ctrl+C it passes through whatever catches `Exception`."""
 
 
 class RunFailedError(Exception):
@@ -72,7 +72,7 @@ def run(config: RunConfig, command: str, *, local: bool, console: Console) -> in
             telemetry.phase("waiting until every stage is built")
             _Watch(config, started, telemetry).until_the_end()
             outcome = "finished"
-    except (StoppedError, KeyboardInterrupt):
+    except KeyboardInterrupt:
         outcome, failure = "stopped", "stopped from outside"
     except (RunFailedError, ConfigError) as error:
         failure = str(error)

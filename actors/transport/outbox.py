@@ -15,6 +15,8 @@ from actors.transport.deadline import Deadline
 from actors.transport.errors import WireError
 from actors.transport.frame import Frame
 
+MAX_ASIDES = 256
+
 
 class OutboxFull(Exception):  # noqa: N818  (a state, not a fault)
     """The deadline passed before there was room."""
@@ -64,8 +66,12 @@ class Outbox:
                 self._admit_waiting()
 
     def put_aside(self, frame: Frame) -> None:
-        """Send at the next frame boundary, before the queue; not counted, not repeated after a break."""
-        self._asides.append(frame)
+        """Send at the next frame boundary, before the queue; not counted, not repeated after a break.
+
+        Dropped when very many wait already: pings, answers and acknowledgements are all replaced by later ones.
+        """
+        if len(self._asides) < MAX_ASIDES:
+            self._asides.append(frame)
 
     def next_piece(self, limit: int) -> memoryview | None:
         """At most `limit` bytes to write next, or None. A frame is finished before another begins."""

@@ -38,6 +38,11 @@ class Shape:
     """Up to so much more, at random; order within a connection is kept."""
     seed: int = 0
 
+    @property
+    def changes_anything(self) -> bool:
+        """Whether links differ from unshaped ones at all."""
+        return bool(self.up_mbps or self.down_mbps or self.delay_ms or self.jitter_ms)
+
 
 class Bucket:
     """Says when bytes have passed a link of a given rate. Times are seconds of any one clock."""

@@ -10,7 +10,7 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from actors.transport.connection import SHUTDOWN_S
 from actors.transport.refusals import Refusals
@@ -19,6 +19,9 @@ MAX_HANDSHAKES = 64
 """Handshakes under way at once; one more ends the oldest, which is the likeliest to be an idle stranger."""
 BACKLOG = 128
 _RETRY_S = 0.1
+_DEAF_MS = 20_000
+"""A connection whose bytes nobody acknowledges for so many milliseconds breaks. Pings watch the control lane; this
+finds a bulk connection that a router forgot, which would otherwise be retried by the kernel for a quarter of an hour."""
 
 AnyProtocol = TypeVar("AnyProtocol", bound=asyncio.BufferedProtocol)
 
@@ -61,7 +64,7 @@ async def dial(
     host, port = split_address(address)
     infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     async with asyncio.timeout(handshake_s):  # not wait_for: on Python 3.11 it can swallow a cancellation
-        sock = await _connect(infos[0], buffer)
+        sock = await _connect_first(infos, buffer)
     try:
         _, protocol = await loop.create_connection(
             factory,
@@ -77,7 +80,17 @@ async def dial(
     return protocol
 
 
-async def _connect(info: tuple[int, int, int, str, tuple[object, ...]], buffer: int | None) -> socket.socket:
+async def _connect_first(infos: list[tuple[int, int, int, str, tuple[Any, ...]]], buffer: int | None) -> socket.socket:
+    """Try the addresses of a name in turn; raises the last one's OSError."""
+    for info in infos[:-1]:
+        try:
+            return await _connect(info, buffer)
+        except OSError:
+            continue
+    return await _connect(infos[-1], buffer)
+
+
+async def _connect(info: tuple[int, int, int, str, tuple[Any, ...]], buffer: int | None) -> socket.socket:
     family, kind, proto, _, address = info
     sock = socket.socket(family, kind, proto)
     try:
@@ -92,6 +105,9 @@ async def _connect(info: tuple[int, int, int, str, tuple[object, ...]], buffer: 
 
 def _set_options(sock: socket.socket, buffer: int | None) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAF_MS)
     if buffer is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)

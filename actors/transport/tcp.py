@@ -59,7 +59,7 @@ class TcpTransport:
         self._client_context = client_context(identity)
         self._refusals = Refusals(events.on_refused)
         self._sent = SentCounter()
-        self._shaper = Shaper(shape) if shape is not None else None
+        self._shaper = Shaper(shape) if shape is not None and shape.changes_anything else None
         self._acceptor: Acceptor | None = None
         self._members: Mapping[str, Peer] | None = None
         self._links: dict[str, PeerLink] = {}

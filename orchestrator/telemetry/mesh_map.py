@@ -68,6 +68,10 @@ def render_status(status: MeshStatus, latest: CommitRecord | None = None) -> Ren
     if status.failure:
         parts.append(Text(shorten(status.failure, 500), "bold red"))
     parts += [Text(), _participants(status)]
+    other = sorted(member.name for member in status.participants if not member.data_ok)
+    if other:
+        names = ", ".join(shorten(name, 40) for name in other)
+        parts.append(Text(f"other data than the run's, so neither originate nor compute losses: {names}", "yellow"))
     if status.links:
         parts += [Text(), _links(status)]
     if status.refused:
@@ -107,15 +111,12 @@ def _participants(status: MeshStatus) -> Table:
     table.add_column("", no_wrap=True, overflow="ellipsis", max_width=16)
     for heading in ("share", "tokens/s"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("state")
+    table.add_column("state", no_wrap=True)
     total = _layers(status)
     for members in _by_stage(status).values():
         for member in members:
             mark, colour = STATES.get(member.state, ("?", "white"))
-            state = Text(member.state, colour)
             what = layers(member.first_layer, member.last_layer, member.embedding, member.head)
-            if not member.data_ok:
-                state.append(" other data", "yellow")
             table.add_row(
                 Text(f"{mark} ", colour).append(shorten(member.name, 40), "default"),
                 str(member.stage),
@@ -123,7 +124,7 @@ def _participants(status: MeshStatus) -> Table:
                 what.replace("embedding", "emb").replace("layers ", "").replace("layer ", ""),
                 share(member.share),
                 count(member.tokens_per_s),
-                state,
+                Text(member.state, colour),
             )
     return table
 

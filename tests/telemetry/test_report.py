@@ -171,11 +171,12 @@ def test_atomic_write_keeps_the_old_file_on_failure(tmp_path: Path) -> None:
 
 def test_journal_is_flushed_and_survives_a_torn_line(tmp_path: Path) -> None:
     records = list(runs.commits(3, runs.participants(2, 2)))
-    recorder = Recorder(Report("r"), tmp_path)
-    for record in records[:2]:
-        recorder.commit(record)
     path = tmp_path / Journal.NAME
+    journal = Journal(tmp_path)
+    for record in records[:2]:
+        journal.append(record.to_dict())
     assert len(read_journal(path)) == 2, "readable while the run goes on"
+    journal.close()
     with path.open("a") as file:
         file.write('{"step": 2, "com')  # the writer died here
     report = Report("r")

@@ -482,7 +482,8 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize(
-    ("sent", "words", "bound_s"), [(signal.SIGKILL, "did not form again", 1.0), (signal.SIGSTOP, "silent for", 1.5)]
+    ("sent", "words", "bound_s"),
+    [(signal.SIGKILL, "did not form again", QUICK.redial_s), (signal.SIGSTOP, "silent for", QUICK.silence_s)],
 )
 def test_a_dead_or_stopped_peer_is_found(tmp_path: Path, sent: signal.Signals, words: str, bound_s: float) -> None:
     async def run(child: subprocess.Popen[str], a: Node) -> None:
@@ -521,7 +522,7 @@ def test_our_own_stall_convicts_nobody(tmp_path: Path) -> None:
     async def run() -> None:
         a, b = await pair(tmp_path)
         await chat(a, b, "before")
-        stall_both_loops(2 * QUICK.silence_s)
+        stall_both_loops(1.5 * QUICK.silence_s)
         await chat(a, b, "after")
         assert a.events.downs == b.events.downs == []
         await close(a, b)

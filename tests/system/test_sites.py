@@ -1,0 +1,120 @@
+"""Sites that share nothing but addresses, and strangers at a participant's port."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from actors.transport.identity import Identity, Owner
+from actors.transport.tls import client_context
+from orchestrator.ray_keeper import LocalCluster
+from tests.system.conftest import ROOT, SMALL, Cluster
+from tests.system.test_ends import DEADLINE_S, start_training, steps, wait_for
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def test_two_ray_clusters_train_one_model(cluster: Cluster, tmp_path: Path) -> None:
+    """Each site has a Ray of its own; the participants know each other from the bundle alone."""
+    settings = [*SMALL, "layout.stages=2", "layout.replicas=1", "train.steps=5", "run_id=two-sites"]
+    addresses = [f"--address=127.0.0.1:{free_port()}" for _ in range(2)]
+    bundle = tmp_path / "bundle"
+    invite = [sys.executable, "-m", "orchestrator", "invite", "--out", str(bundle), *addresses, *settings]
+    subprocess.run(invite, cwd=ROOT, check=True, capture_output=True)
+    members = json.loads((bundle / "roster.json").read_text())["members"]
+    assert all(oct((bundle / member["name"] / "identity.key").stat().st_mode & 0o777) == "0o600" for member in members)
+
+    other = LocalCluster(dashboard=False, object_store_mb=128)
+    try:
+        sites = []
+        for address, member in zip((cluster.address, other.address), members, strict=True):
+            process = cluster.start(
+                "train",
+                *settings,
+                f"ray.address={address}",
+                f"mesh.bundle={bundle}",
+                f"mesh.participants=[{member['name']}]",
+                f"telemetry.output={tmp_path / member['name']}",
+                run_id="two-sites",
+            )
+            sites.append(process)
+        outputs = [process.communicate(timeout=200)[0] for process in sites]
+        assert [process.returncode for process in sites] == [0, 0], outputs
+    finally:
+        other.close()
+    reports = [json.loads((tmp_path / m["name"] / "two-sites" / "report.json").read_text()) for m in members]
+    losses = [[step["loss"] for step in report["steps"]] for report in reports]
+    assert len(losses[0]) == 5
+    assert losses[0] == losses[1]
+
+
+def status(cluster: Cluster, run_id: str) -> dict[str, object]:
+    """Return what `status --json` prints."""
+    command = [sys.executable, "-m", "orchestrator", "status", run_id, "--address", cluster.address, "--json"]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    found: dict[str, object] = json.loads(done.stdout[done.stdout.index("{") :])
+    return found
+
+
+def knock(address: tuple[str, int], data: bytes) -> None:
+    """Send bytes without TLS and wait until the other side has had enough."""
+    with socket.create_connection(address, timeout=10) as connection:
+        connection.settimeout(DEADLINE_S)
+        try:
+            connection.sendall(data)
+            while connection.recv(4096):
+                pass
+        except OSError:
+            pass
+
+
+def knock_with_key(address: tuple[str, int], context: ssl.SSLContext, data: bytes) -> None:
+    """Send bytes over TLS with some identity."""
+    try:
+        with socket.create_connection(address, timeout=10) as plain, context.wrap_socket(plain) as connection:
+            connection.settimeout(DEADLINE_S)
+            connection.sendall(data)
+            while connection.recv(4096):
+                pass
+    except OSError:
+        pass
+
+
+def test_strangers_are_refused_and_training_goes_on(cluster: Cluster, tmp_path: Path) -> None:
+    process, _, _ = start_training(cluster, "hostile")
+    before = status(cluster, "hostile")
+    assert before["phase"] == "training"
+    observer = next(p for p in before["participants"] if p["name"] == before["observer"])  # type: ignore[attr-defined, index]
+    host, port = observer["address"].rsplit(":", 1)
+    address = (host, int(port))
+    knock(address, os.urandom(4096))
+    knock(address, b"")
+    knock(address, b"\x16\x03\x01\xff\xff" + bytes(70000))
+    owner = Owner.create(tmp_path / "other-owner")
+    stranger = Identity.load_or_create(tmp_path / "stranger")
+    stranger.install(owner.issue(stranger.public_key, "stranger", "hostile"), owner.ca_pem)
+    context = client_context(stranger)
+    context.verify_mode = ssl.CERT_NONE
+    knock_with_key(address, context, os.urandom(1000))
+    seen = steps(cluster, "hostile")
+    wait_for(lambda: steps(cluster, "hostile") >= seen + 3, DEADLINE_S, "three more steps")
+    after = status(cluster, "hostile")
+    assert sum(after["refused"].values()) >= 3, after["refused"]  # type: ignore[attr-defined]
+    assert any(event["kind"] == "refused" for event in after["events"])  # type: ignore[attr-defined]
+    assert process.poll() is None
+    process.terminate()
+    process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 130
