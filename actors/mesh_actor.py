@@ -40,8 +40,7 @@ class MeshActor:
         """Load or make the identity; return (peer id, public key, whether it has a certificate)."""
         from actors.transport.identity import Identity
 
-        folder = Path(os.path.expanduser(self._spec.folder or self._scratch))
-        self._identity = Identity.load_or_create(folder)
+        self._identity = Identity.load_or_create(Path(self._spec.folder or self._scratch))
         self._asked_at = time.monotonic()
         return self._identity.peer_id, self._identity.public_key, self._identity.has_certificate
 

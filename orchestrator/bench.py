@@ -29,9 +29,9 @@ PIPELINE = [
     "layout.replicas=1",
     "layout.threads=1",
     "layout.max_model_share=0.7",
-    "train.steps=6",
+    "train.steps=5",
     "train.microbatches=16",
-    "train.microbatch_size=8",
+    "train.microbatch_size=4",
     "train.sequence=256",
     "train.validate_every=0",
     "telemetry.wandb=disabled",
@@ -44,7 +44,7 @@ WARM_UP = 2
 def tokens_per_s(report: dict[str, Any]) -> float:
     """Return the median over the steps after the warm-up."""
     steps = report["steps"][WARM_UP:]
-    return median(step["tokens"] / step["seconds"] for step in steps)
+    return float(median(step["tokens"] / step["seconds"] for step in steps))
 
 
 def run_once(command: str, settings: Sequence[str], folder: Path, run_id: str) -> dict[str, Any]:
@@ -65,7 +65,9 @@ def run_once(command: str, settings: Sequence[str], folder: Path, run_id: str) -
 
 def pipeline(settings: Sequence[str], repeats: int) -> dict[str, float]:
     """Two stages with one torch thread each against one process with all cores, interleaved."""
-    ratios, mesh, plain = [], [], []
+    ratios: list[float] = []
+    mesh: list[float] = []
+    plain: list[float] = []
     with tempfile.TemporaryDirectory(prefix="tessera-bench-") as name:
         for repeat in range(repeats):
             for command, speeds in (("reference", plain), ("simulate", mesh)):

@@ -102,8 +102,8 @@ def _typo(error: ConfigKeyError) -> str:
     parent: Any = RunConfig
     for part in full.split(".")[:-1]:
         fields = {entry.name: entry for entry in dataclasses.fields(parent)}
-        factory = fields[part].default_factory if part in fields else dataclasses.MISSING
-        if factory is dataclasses.MISSING or not dataclasses.is_dataclass(factory):
+        factory: Any = fields[part].default_factory if part in fields else None
+        if not dataclasses.is_dataclass(factory):
             break
         parent = factory
     key = full.rsplit(".", 1)[-1]

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from actors.transport.connection import SHUTDOWN_S
@@ -21,7 +21,7 @@ BACKLOG = 128
 _RETRY_S = 0.1
 _DEAF_MS = 20_000
 """A connection whose bytes nobody acknowledges for so many milliseconds breaks. Pings watch the control lane; this
-finds a bulk connection that a router forgot, which would otherwise be retried by the kernel for a quarter of an hour."""
+finds a bulk connection that a router forgot, which the kernel would otherwise retry for a quarter of an hour."""
 
 AnyProtocol = TypeVar("AnyProtocol", bound=asyncio.BufferedProtocol)
 
@@ -80,7 +80,9 @@ async def dial(
     return protocol
 
 
-async def _connect_first(infos: list[tuple[int, int, int, str, tuple[Any, ...]]], buffer: int | None) -> socket.socket:
+async def _connect_first(
+    infos: Sequence[tuple[int, int, int, str, tuple[Any, ...]]], buffer: int | None
+) -> socket.socket:
     """Try the addresses of a name in turn; raises the last one's OSError."""
     for info in infos[:-1]:
         try:

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.telemetry.markup import Markup, join, svg, tag, text, tip
-from orchestrator.telemetry.text import count, layers, share, shorten, size
+from orchestrator.telemetry.text import count, layers, share, shorten, size, split
 
 NODE_W, NODE_H, GAP_Y, GAP_X = 128.0, 46.0, 14.0, 12.0
 BETWEEN = 140.0
 """Width between two stages, where the boundary's label sits."""
 HEAD = 50.0
-MARGIN = 8.0
+MARGIN = 24.0
 BELOW = 28.0
 MAX_WIDTH = 1480.0
 ROWS = 8
@@ -52,18 +52,15 @@ def mesh_picture(
     return svg(width, top, "The mesh: stages, participants and links", *drawn, style=style)
 
 
-def _rows(stages: Stages) -> list[list[int]]:
-    """Stages in order, broken into rows that are at most MAX_WIDTH wide."""
-    rows: list[list[int]] = []
-    used = 0.0
+def _rows(stages: Stages) -> list[Sequence[int]]:
+    """Stages in order, in as many rows as MAX_WIDTH asks for, of nearly equal length."""
+    rows, used = 0, MAX_WIDTH
     for stage in sorted(stages):
         needed = math.ceil(len(stages[stage]) / ROWS) * (NODE_W + GAP_X) - GAP_X + BETWEEN
-        if not rows or used + needed > MAX_WIDTH:
-            rows.append([])
-            used = 0.0
-        rows[-1].append(stage)
+        if used + needed > MAX_WIDTH:
+            rows, used = rows + 1, 0.0
         used += needed
-    return rows
+    return split(sorted(stages), rows)
 
 
 def _band(
