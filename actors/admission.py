@@ -35,7 +35,9 @@ class Admission:
         match message:
             case Forward():
                 if message.stage != mine or (mine > 0 and sender.stage != mine - 1):
-                    return f"an activation for stage {message.stage} from stage {sender.stage}, and this is stage {mine}"
+                    return (
+                        f"an activation for stage {message.stage} from stage {sender.stage}, and this is stage {mine}"
+                    )
                 return self._index(message.index, message.purpose) or self._shape(specs, tokens=mine == 0)
             case Backward():
                 if message.stage != mine or sender.stage != mine + 1:

@@ -21,18 +21,21 @@ REPEATS = 12
 
 
 def _open_pair(config: Any) -> list[Any]:
+    import ray
+
     from actors.bench_actor import LinkActor
     from actors.transport.identity import Owner
     from orchestrator.launcher import participant_specs
-
-    import ray
 
     specs = participant_specs(config)
     actors = [LinkActor.remote(dataclasses.replace(spec)) for spec in specs]  # type: ignore[attr-defined]
     opened = ray.get([actor.open.remote() for actor in actors])
     with tempfile.TemporaryDirectory() as folder:
         owner = Owner.create(Path(folder) / "owner")
-        pairs = [(owner.issue(key, spec.name, config.run_id), owner.ca_pem) for spec, (_, key) in zip(specs, opened, strict=True)]
+        pairs = [
+            (owner.issue(key, spec.name, config.run_id), owner.ca_pem)
+            for spec, (_, key) in zip(specs, opened, strict=True)
+        ]
     addresses = ray.get([actor.listen.remote(*pair) for actor, pair in zip(actors, pairs, strict=True)])
     peers = [(peer, spec.name, address) for spec, (peer, _), address in zip(specs, opened, addresses, strict=True)]
     ray.get([actor.join.remote(peers) for actor in actors])

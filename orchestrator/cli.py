@@ -97,7 +97,12 @@ def _reference(config: RunConfig, command: str, console: Console) -> int:
     outcome = "failed"
     try:
         run_reference(
-            config.model, config.optimizer, config.train, OpenTokens(config.data, config.train)(), on_step, options_threads()
+            config.model,
+            config.optimizer,
+            config.train,
+            OpenTokens(config.data, config.train)(),
+            on_step,
+            options_threads(),
         )
         outcome = "finished"
     except KeyboardInterrupt:

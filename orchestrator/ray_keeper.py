@@ -79,7 +79,12 @@ def _environment() -> dict[str, str]:
     """Return the environment of the cluster: threads bounded, no colour codes, our packages importable."""
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
-    quiet = {"RAY_DEDUP_LOGS": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_USAGE_STATS_ENABLED": "0", "MALLOC_ARENA_MAX": "2"}
+    quiet = {
+        "RAY_DEDUP_LOGS": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "MALLOC_ARENA_MAX": "2",
+    }
     return {**os.environ, "PYTHONPATH": path, **quiet}
 
 

@@ -48,7 +48,9 @@ class Roster:
             values = [getattr(member, attribute) for member in self._members]
             twice = sorted({value for value in values if values.count(value) > 1})
             if twice:
-                raise ValueError(f"two participants of the roster have the same {attribute} {twice[0]!r}: give each its own")
+                raise ValueError(
+                    f"two participants of the roster have the same {attribute} {twice[0]!r}: give each its own"
+                )
 
     @property
     def members(self) -> tuple[Member, ...]:

@@ -74,7 +74,9 @@ class Hop:
         context = self._context
         entry = self._entries.get((Purpose.TRAIN, message.index))
         if entry is None or entry.next_hop != sender:
-            context.out.append(Note("ignored", f"unexpected gradient of {_which(message)} from {context.named(sender)}"))
+            context.out.append(
+                Note("ignored", f"unexpected gradient of {_which(message)} from {context.named(sender)}")
+            )
             return
         context.router.returned(sender)
         context.waits.done(context.now, ("hop", message.step, message.index), self._depth())
@@ -162,7 +164,9 @@ class Hop:
                 f"step {job.step}, {job.purpose} microbatch {job.index}: the shard of {context.me.name} "
                 f"(stage {context.me.stage}) did not finish its {job.kind}"
             )
-            context.waits.start(context.now, ("shard", job.kind, job.step, job.index, job.purpose), "shard", text, DEPTH)
+            context.waits.start(
+                context.now, ("shard", job.kind, job.step, job.index, job.purpose), "shard", text, DEPTH
+            )
             context.out.append(Compute(job))
 
     def _depth(self) -> int:

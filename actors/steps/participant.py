@@ -191,7 +191,9 @@ class Participant:
         step = message.record.step if isinstance(message, Decision) else message.step
         if peer != context.leader.peer_id or step != context.step:
             kind = type(message).__name__
-            context.out.append(Note("ignored", f"{kind} of step {step} from {context.named(peer)}, who does not lead it"))
+            context.out.append(
+                Note("ignored", f"{kind} of step {step} from {context.named(peer)}, who does not lead it")
+            )
             return
         match message:
             case Plan():
@@ -230,7 +232,9 @@ class Participant:
         context = self._context
         if self._decided_at is not None:
             return
-        last = [member.name for member in context.view.replicas(context.last_stage) if member.peer_id in context.data_ok]
+        last = [
+            member.name for member in context.view.replicas(context.last_stage) if member.peer_id in context.data_ok
+        ]
         if not context.data_ok or not last:
             what = "compute the loss" if context.data_ok else "originate microbatches"
             context.fail(f"nobody can {what}: no participant there has the run's corpus and tokenizer")

@@ -1,6 +1,6 @@
 """One rank of a two-stage pipeline in one process, compared with plain torch. Prints one line of JSON.
 
-    python -m tests.sharding.engine_worker RANK WORLD RENDEZVOUS OPTIMIZER
+python -m tests.sharding.engine_worker RANK WORLD RENDEZVOUS OPTIMIZER
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ class Pipeline:
         """Run stage 0 forward."""
         return self.engines[0].forward((step, index), np.ascontiguousarray(self.mine(sample)[:, :-1]), keep=True)
 
-    def loss(self, step: int, index: int, sample: np.ndarray, x: tuple[np.ndarray, ...]) -> tuple[float, tuple[np.ndarray, ...]]:
+    def loss(
+        self, step: int, index: int, sample: np.ndarray, x: tuple[np.ndarray, ...]
+    ) -> tuple[float, tuple[np.ndarray, ...]]:
         """Run stage 1 forward and backward."""
         labels = np.ascontiguousarray(self.mine(sample)[:, 1:])
         result = self.engines[1].loss((step, index), x, labels, 1.0 / (MICROBATCHES * self.world))

@@ -1,7 +1,7 @@
 """The stage engine over DeepSpeed, ZeRO 0 to 3 with 1 and 2 ranks, against plain torch.
 
-Every run holds: 1F1B order with two microbatches in flight, a repeated microbatch, a discarded step, and a step in which
-this replica counted nothing. It happens in processes of its own, as a process has one process group.
+Every run holds: 1F1B order with two microbatches in flight, a repeated microbatch, a discarded step, and a step in
+which this replica counted nothing. It happens in processes of its own, as a process has one process group.
 """
 
 from __future__ import annotations

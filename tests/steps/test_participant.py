@@ -62,7 +62,9 @@ def test_a_slower_replica_gets_less() -> None:
         world.random.seed(4)
         compute(peer, job)  # type: ignore[arg-type]
         if peer == slow:
-            when, _order, who, event = world._queue.pop(next(i for i, e in enumerate(world._queue) if e[1] == max(q[1] for q in world._queue)))
+            when, _order, who, event = world._queue.pop(
+                next(i for i, e in enumerate(world._queue) if e[1] == max(q[1] for q in world._queue))
+            )
             world._at(when + 20, who, replace(event, seconds=event.seconds + 20))  # type: ignore[type-var, union-attr]
 
     world._compute = paced  # type: ignore[method-assign]

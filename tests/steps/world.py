@@ -1,7 +1,7 @@
 """A small world for the step protocol: real participants, virtual time, seeded delays, an exact model of integers.
 
-The "gradient" of microbatch i at stage s is a vector of integers that no other (step, stage, index) has; the sum that is
-applied shows what was counted.
+The "gradient" of microbatch i at stage s is a vector of integers that no other (step, stage, index) has; the sum that
+is applied shows what was counted.
 """
 
 from __future__ import annotations
