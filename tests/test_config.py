@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.cli import main
 from orchestrator.config import ConfigError, RunConfig, config_hash, load, shipped_configs
+from orchestrator.driver import largest_share
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -51,6 +52,13 @@ def test_a_mistake_is_one_sentence_that_says_what_to_change(override: str, says:
         load(None, [override])
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_nobody_holds_more_than_two_fifths_in_the_default_run() -> None:
+    config = load(str(ROOT / "cluster_configs/runs/quickstart.yaml"))
+    sized = dataclasses.replace(config, model=dataclasses.replace(config.model, vocab_size=256))
+    assert (config.layout.stages, config.layout.replicas) == (4, 2)
+    assert largest_share(sized) <= 0.40
 
 
 def test_a_file_that_is_none(tmp_path: Path) -> None:

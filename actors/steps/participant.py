@@ -77,6 +77,7 @@ class Participant:
         self._deciding: Decision | None = None
         self._average: Average | None = None
         self._parameter_hash = ""
+        self._reported_closing = False
         self._decided_at: float | None = None
         self.finished = False
 
@@ -142,7 +143,8 @@ class Participant:
                 if context.me.peer_id in self._ready:
                     context.send(peer, self._ready[context.me.peer_id])
             case PeerLost(peer, reason):
-                context.fail(f"lost participant {context.named(peer)}: {reason}")
+                if not self._may_have_finished(peer):
+                    context.fail(f"lost participant {context.named(peer)}: {reason}")
             case LocalFailure(reason):
                 context.fail(reason)
             case Tick():
@@ -255,6 +257,14 @@ class Participant:
         for peer, message, payload in early:
             self._receive(peer, message, payload)
 
+    def _may_have_finished(self, peer: str) -> bool:
+        """Whether a lost link can mean that the other one got the closing decision before us, and left.
+
+        The leader leaves last: it needs everyone's report, and its decision is on the link before its goodbye.
+        """
+        leader = self._context.leader.peer_id
+        return self._reported_closing and leader not in (peer, self._context.me.peer_id)
+
     # Averaging
 
     def _begin_average(self, message: Average) -> None:
@@ -262,6 +272,7 @@ class Participant:
         self._average = message
         if context.step >= context.setup.steps:
             self._report("", 0.0)
+            self._reported_closing = True
             return
         mine = set(message.counted.get(context.me.peer_id, ()))
         if mine != self._hop.counted:

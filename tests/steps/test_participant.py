@@ -161,6 +161,28 @@ def test_a_lost_participant_is_named_to_all() -> None:
     assert f"{gone.name} (stage {gone.stage}): connection closed" in next(iter(world.failures.values()))
 
 
+def test_whoever_leaves_after_the_closing_decision_is_not_lost() -> None:
+    """A participant that has the closing decision closes its links while another one still waits for it."""
+    from actors.steps.events import Finished, PeerLost
+
+    for seed in range(20):
+        world = World(seed, [2, 2])
+
+        def leave(name: str, effect: Effect, world: World = world) -> list[Effect]:
+            if isinstance(effect, Finished):
+                gone = next(member for member in world.roster.members if member.name == name)
+                closing_leader = world.roster.members[world.setup.steps % 4]
+                for member in world.roster.members:
+                    if member is not gone and gone is not closing_leader:
+                        world._at(world.now, member.peer_id, PeerLost(gone.peer_id, "closed on purpose"))
+            return [effect]
+
+        world.meddle = leave
+        world.run()
+        assert not world.failures, f"seed {seed}: {world.failures}"
+        assert all(participant.finished for participant in world.participants.values())
+
+
 def test_another_config_is_refused_at_the_start() -> None:
     world = World(4, [1, 1])
     other = world.roster.members[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import ssl
@@ -91,6 +92,35 @@ def knock_with_key(address: tuple[str, int], context: ssl.SSLContext, data: byte
                 pass
     except OSError:
         pass
+
+
+AUDIT = """
+import json, sys, ray
+ray.init(address=sys.argv[1], namespace="tessera", log_to_driver=False, logging_level="ERROR")
+from ray.util import list_named_actors
+names = [a["name"] for a in list_named_actors(all_namespaces=True) if f"/{sys.argv[2]}/" in a["name"]]
+meshes = [name for name in names if name.count("/") == 3]
+print(json.dumps({name: ray.get(ray.get_actor(name).audit.remote(), timeout=30) for name in meshes}))
+"""
+
+
+def test_no_process_ever_holds_parameters_of_another_stage(cluster: Cluster) -> None:
+    """A hook on torch's parameter registration in every shard's process; mesh processes do not even import torch."""
+    process, _, _ = start_training(cluster, "audit")
+    command = [sys.executable, "-c", AUDIT, cluster.address, "audit"]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    found = json.loads(done.stdout[done.stdout.index("{") :])
+    process.terminate()
+    process.communicate(timeout=DEADLINE_S)
+    assert len(found) == 2
+    held: list[str] = []
+    for entry in found.values():
+        assert entry["torch"] is False
+        for shard in entry["shards"]:
+            assert shard["constructed"] == sum(math.prod(shape) for shape in shard["held"].values())
+            held += shard["held"]
+    assert len(held) == len(set(held)), "no parameter is held by two stages"
+    assert {name.split(".")[1] for name in held if name.startswith("layers.")} == {"0", "1", "2", "3"}
 
 
 def test_strangers_are_refused_and_training_goes_on(cluster: Cluster, tmp_path: Path) -> None:
