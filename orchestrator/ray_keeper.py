@@ -43,6 +43,7 @@ class LocalCluster:
             text=True,
             env=_environment(),
         )
+        self.pid = self._process.pid
         assert self._process.stdout is not None
         line = self._process.stdout.readline().strip()
         if not line.startswith("RAY "):

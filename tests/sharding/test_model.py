@@ -101,7 +101,7 @@ def test_the_schedule_warms_up_and_ends_at_its_floor() -> None:
     rates = [learning_rate(config, step, 20) for step in range(20)]
     assert rates[:4] == [0.25, 0.5, 0.75, 1.0]
     assert rates[-1] == pytest.approx(0.1)
-    assert all(a >= b for a, b in itertools.pairwise(rates))
+    assert all(a >= b for a, b in itertools.pairwise(rates[4:]))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from orchestrator.ray_keeper import LocalCluster, use_token
@@ -40,6 +41,8 @@ class Cluster:
 
     address: str
     output: Path
+    keeper: int
+    """Process that all processes of the cluster descend from."""
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def command(self, name: str, *settings: str, run_id: str) -> list[str]:
@@ -65,6 +68,17 @@ class Cluster:
         output, _ = process.communicate(timeout=240)
         return process.returncode, output
 
+    def processes(self, word: str) -> list[int]:
+        """Return the cluster's processes whose command line begins with `word`."""
+        found = []
+        for process in psutil.Process(self.keeper).children(recursive=True):
+            try:
+                if " ".join(process.cmdline()).startswith(word):
+                    found.append(process.pid)
+            except psutil.Error:
+                continue
+        return found
+
     def report(self, run_id: str) -> dict[str, Any]:
         """Return the report of a run."""
         report: dict[str, Any] = json.loads((self.output / run_id / "report.json").read_text())
@@ -77,7 +91,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     state = tmp_path_factory.mktemp("state")
     os.environ["XDG_STATE_HOME"] = str(state)
     local = LocalCluster(dashboard=False, object_store_mb=128)
-    running = Cluster(local.address, tmp_path_factory.mktemp("out"))
+    running = Cluster(local.address, tmp_path_factory.mktemp("out"), local.pid)
     try:
         yield running
     finally:

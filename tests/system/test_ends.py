@@ -33,26 +33,14 @@ def steps(cluster: Cluster, run_id: str) -> int:
     return journal.read_text().count("\n") if journal.exists() else 0
 
 
-def running(word: str) -> list[int]:
-    """Return the processes whose command line begins with `word`."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and (entry / "cmdline").read_bytes().startswith(word.encode()):
-                found.append(int(entry.name))
-        except OSError:
-            continue
-    return found
-
-
 def start_training(cluster: Cluster, run_id: str) -> tuple[subprocess.Popen[str], list[int], list[int]]:
     """Start a long run; return it with the processes of its mesh and shard actors once it trains."""
-    before = set(running("ray::MeshActor")) | set(running("ray::ShardActor"))
+    before = set(cluster.processes("ray::MeshActor")) | set(cluster.processes("ray::ShardActor"))
     process = cluster.start("simulate", *LONG, run_id=run_id)
     wait_for(lambda: steps(cluster, run_id) >= 2 or process.poll() is not None, 120, "the first steps")
     assert process.poll() is None, process.stdout and process.stdout.read()
-    meshes = [pid for pid in running("ray::MeshActor") if pid not in before]
-    shards = [pid for pid in running("ray::ShardActor") if pid not in before]
+    meshes = [pid for pid in cluster.processes("ray::MeshActor") if pid not in before]
+    shards = [pid for pid in cluster.processes("ray::ShardActor") if pid not in before]
     assert len(meshes) == len(shards) == 2
     return process, meshes, shards
 
