@@ -14,7 +14,7 @@ import numpy as np
 from actors.admission import Admission
 from actors.membership.roster import Member, Roster
 from actors.records import CommitRecord, Event, LinkStatus, MeshStatus, ParticipantStatus, Traffic
-from actors.shards import Built, ShardGroup
+from actors.shards import Built, ShardGroup, ShardLostError
 from actors.spec import ParticipantSpec, step_setup
 from actors.steps import events
 from actors.steps.events import JobKind, Payload, TokensOf
@@ -107,6 +107,9 @@ class Node:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             error = task.exception()
+            if isinstance(error, ShardLostError):
+                self.fail(str(error))
+                return
             log.error("%s: %s", self.spec.name, error, exc_info=error)
             self.fail(f"{self.spec.name} (stage {self.spec.stage.index}) failed: {type(error).__name__}: {error}")
 

@@ -22,6 +22,10 @@ from actors.steps.events import JobKind
 Array = npt.NDArray[Any]
 
 
+class ShardLostError(Exception):
+    """A shard's process died while it was wanted; the message names it."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a job gave."""
@@ -110,7 +114,7 @@ class RayShardGroup:
         return self._gather(calls)
 
     async def _gather(self, calls: list[Any]) -> Outcome:
-        results = await asyncio.gather(*calls)
+        results = await self._answers(calls)
         if self._world == 1:
             return Outcome(*results[0])
         tensors = tuple(np.concatenate(parts) for parts in zip(*(result[0] for result in results), strict=True))
@@ -135,11 +139,24 @@ class RayShardGroup:
         calls = [
             actor.apply.remote(part, clip_factor, step) for actor, part in zip(self._actors, parts, strict=True)
         ]
-        hashes = await asyncio.gather(*calls)
-        return str(hashes[0])
+        return str((await self._answers(calls))[0])
 
     async def _all(self, method: str) -> list[Any]:
-        return list(await asyncio.gather(*(getattr(actor, method).remote() for actor in self._actors)))
+        return await self._answers([getattr(actor, method).remote() for actor in self._actors])
+
+    async def _answers(self, calls: list[Any]) -> list[Any]:
+        """What the ranks answer. Raises ShardLostError when one of them died, whichever call notices it first."""
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        for rank, result in enumerate(results):
+            if isinstance(result, ray.exceptions.RayActorError):
+                raise ShardLostError(self._lost(rank)) from None
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return results
+
+    def _lost(self, rank: int) -> str:
+        return f"lost shard {rank} of {self._spec.name} (stage {self._spec.stage.index}): its process died"
 
     async def _watch(self, rank: int) -> None:
         """Wait on a call that never answers: Ray breaks it at once when the process dies."""
@@ -147,9 +164,7 @@ class RayShardGroup:
             await self._actors[rank].watch.remote()
         except ray.exceptions.RayError:
             if not self._closed:
-                self._on_lost(
-                    f"lost shard {rank} of {self._spec.name} (stage {self._spec.stage.index}): its process died"
-                )
+                self._on_lost(self._lost(rank))
 
     def close(self) -> None:
         """Free the devices."""
