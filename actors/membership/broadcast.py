@@ -1,0 +1,67 @@
+"""News that is on its way: every piece is passed on a bounded number of times, the least told one first."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+
+LIMIT = 8192
+"""Pieces of news kept; beyond, the most told one is dropped (push-pull carries it)."""
+
+
+@dataclass(slots=True)
+class _News:
+    wire: bytes
+    age: int
+    told: int = 0
+
+    def rank(self) -> tuple[int, int]:
+        """The least told first, among these the newest."""
+        return self.told, -self.age
+
+
+class Broadcasts:
+    """A queue of statements. One about a subject replaces an older one of the same kind about it."""
+
+    def __init__(self) -> None:
+        self._news: dict[tuple[str, str], _News] = {}
+        """(subject, accuser or nothing) -> statement"""
+        self._count = 0
+
+    def __len__(self) -> int:
+        return len(self._news)
+
+    def add(self, subject: str, wire: bytes, accuser: str = "") -> None:
+        """Tell this. `accuser` keeps suspicions of several accusers apart; news of the subject itself ends them."""
+        if not accuser:
+            self.drop(subject)
+        self._count += 1
+        self._news[subject, accuser] = _News(wire, self._count)
+        if len(self._news) > LIMIT:
+            del self._news[max(self._news, key=lambda key: self._news[key].told)]
+
+    def drop(self, subject: str) -> None:
+        """Say nothing more about it."""
+        for key in [key for key in self._news if key[0] == subject]:
+            del self._news[key]
+
+    def clear(self) -> None:
+        """There is nobody to tell."""
+        self._news.clear()
+
+    def take(self, room: int, limit: int, most: int = 32) -> tuple[bytes, ...]:
+        """Statements of at most `room` bytes together for one message; those told `limit` times are dropped."""
+        news = self._news
+        if not news:
+            return ()
+        chosen: list[bytes] = []
+        for key in list(news) if len(news) == 1 else heapq.nsmallest(most, news, key=lambda key: news[key].rank()):
+            piece = news[key]
+            if len(piece.wire) > room:
+                continue
+            room -= len(piece.wire)
+            chosen.append(piece.wire)
+            piece.told += 1
+            if piece.told >= limit:
+                del news[key]
+        return tuple(chosen)
