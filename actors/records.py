@@ -84,7 +84,7 @@ class ParticipantStatus:
     name: str
     stage: int
     state: str
-    """joining (not ready yet), active, or dead."""
+    """What the answering participant believes: joining (not ready yet), active, draining, suspect, dead or left."""
     first_layer: int
     """First decoder block of its stage."""
     last_layer: int
@@ -100,6 +100,14 @@ class ParticipantStatus:
     address: str
     data_ok: bool
     """Whether its corpus and tokenizer are the run's; if not it neither originates nor computes losses."""
+    incarnation: int = 0
+    """Raised by every new record of it: by a restart, a refutation, a change of what it says about itself."""
+    rtt_ms: float | None = None
+    """Smoothed round trip of the answering participant's probes."""
+    view: str = ""
+    """The view hash that it showed last, 16 hex digits; empty when it has shown none."""
+    suspected_by: tuple[str, ...] = ()
+    """Names of those who accuse it."""
 
 
 @dataclass(frozen=True)
@@ -135,3 +143,11 @@ class MeshStatus:
     """Newest events that this participant saw, oldest first; bounded."""
     refused: dict[str, int]
     """Refused bytes by reason: counts of handshakes, frames and messages that changed nothing."""
+    view: str = ""
+    """Hash of the answering participant's view, 16 hex digits: equal where the views are."""
+    health: int = 0
+    """Lifeguard's local health score of the answering participant: 0 is well, 8 is the worst."""
+    beyond: tuple[str, ...] = ()
+    """Names of members that fell silent together: they are probably behind a cut of the network."""
+    split: tuple[str, ...] = ()
+    """Names of members whose view has stayed different from this one."""

@@ -85,12 +85,14 @@ class RayShardGroup:
         node = ray.get_runtime_context().get_node_id()
         here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=False)
         self._actors = [
-            cast(Any, ShardActor).options(
+            cast(Any, ShardActor)
+            .options(
                 name=f"{spec.actor_name}/shard-{rank}",
                 namespace=NAMESPACE,
                 num_gpus=spec.gpus,
                 scheduling_strategy=here,
-            ).remote(spec, rank, rendezvous)
+            )
+            .remote(spec, rank, rendezvous)
             for rank in range(self._world)
         ]
         self._watching: list[asyncio.Task[None]] = []
@@ -136,9 +138,7 @@ class RayShardGroup:
         """Update the parameters and return their hash."""
         cuts = np.cumsum(self._lengths)[:-1]
         parts = np.split(average, cuts)
-        calls = [
-            actor.apply.remote(part, clip_factor, step) for actor, part in zip(self._actors, parts, strict=True)
-        ]
+        calls = [actor.apply.remote(part, clip_factor, step) for actor, part in zip(self._actors, parts, strict=True)]
         return str((await self._answers(calls))[0])
 
     async def _all(self, method: str) -> list[Any]:

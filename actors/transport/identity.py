@@ -49,6 +49,10 @@ class Identity:
         """Hex of the public key: the name that nobody else can take."""
         return self.public_key.hex()
 
+    def sign(self, body: bytes) -> bytes:
+        """64 bytes that only this identity can make."""
+        return self._key.sign(body)
+
     @property
     def key_path(self) -> Path:
         """PKCS8 PEM file of the private key."""
