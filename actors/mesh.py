@@ -17,6 +17,7 @@ from actors.membership.membership import Membership
 from actors.membership.messages import decode, encode
 from actors.membership.profile import MembershipProfile
 from actors.membership.statements import Card, Notary, RefusedError
+from actors.membership.view import GossipView
 
 log = logging.getLogger("tessera.mesh")
 SAVE_S = 5.0
@@ -65,6 +66,8 @@ class Mesh:
         saved = read_saved(folder)
         life = max(saved.incarnation + 1, int(time.time()))
         self.core = Membership(card, notary, profile, random.Random(os.urandom(16)), self._loop.time(), life)
+        self.view = GossipView(self.core)
+        """Whom routing may use."""
         self._profile = profile
         self._known = saved.addresses
         self._saved_at = -SAVE_S

@@ -61,22 +61,23 @@ class MeshActor:
         self._node = Node(
             spec,
             lambda node: TcpTransport(
-                self._identity, spec.run_id, build_registry(), node, profile, shape if shaped else None
+                self._identity, spec.run_id, build_registry(), node, profile, shape if shaped else None, gossip=node
             ),
         )
         host = ray.util.get_node_ip_address() if spec.host == "auto" else spec.host
         self._address = await self._node.transport.listen(host, spec.port)
         return self._address
 
-    async def start(self, members: list[Any]) -> None:
-        """Join the members and begin; the shards are built in the background."""
-        from actors.membership.roster import Roster
+    async def start(self, first: list[str]) -> None:
+        """Find the mesh through the first addresses, and begin; the shards are built in the background."""
         from actors.shards import RayShardGroup
+        from actors.transport.credentials import RunCrypto
 
         assert self._node is not None
         node = self._node
         shards = RayShardGroup(self._spec, os.path.join(self._scratch, "rendezvous"), node.fail)
-        await node.start(Roster(members), shards)
+        crypto = RunCrypto(self._identity, self._spec.run_id)
+        await node.start(self._address, crypto, tuple(first), shards)
         self._watchdog = asyncio.get_running_loop().create_task(self._watch())
 
     async def poll(self, commits: int, event: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A participant without Ray: drives the step protocol with real links, real shards and the real clock."""
+"""A participant without Ray: drives the mesh and the step protocol with real links, real shards and the real clock."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
 from actors.admission import Admission
-from actors.membership.roster import Member, Roster
-from actors.records import CommitRecord, Event, LinkStatus, MeshStatus, ParticipantStatus, Traffic
+from actors.membership.profile import MEMBERSHIP_PROFILES
+from actors.membership.roster import Roster
+from actors.membership.statements import Card, Notary, State
+from actors.membership.view import complete, missing
+from actors.mesh import GossipLinks, Mesh
+from actors.node_status import describe_run
+from actors.records import CommitRecord, Event, MeshStatus, Traffic
 from actors.shards import Built, ShardGroup, ShardLostError
 from actors.spec import ParticipantSpec, step_setup
 from actors.steps import events
@@ -22,24 +28,38 @@ from actors.steps.messages import Purpose
 from actors.steps.participant import Participant
 from actors.tokens import TokenSource
 from actors.transport.base import Array, Peer, TensorSpec, Transport
+from actors.transport.credentials import RunCrypto
 from actors.transport.deadline import Deadline
 from actors.transport.errors import LinkError
-from sharding.partition import partition, share, stage_parameters
+from actors.transport.messages import SOFTWARE
 
 log = logging.getLogger("tessera.node")
 SEND_S = 120.0
 """A message that cannot even be queued for this long is a fault of the link."""
+GATHER_S = {"local": 180.0, "lan": 600.0, "wan": 3600.0}
+"""The run's participants have so long to find each other, by network profile: the slowest start of a whole run."""
+THROUGHPUT_S, THROUGHPUT_SHARE = 30.0, 0.2
+"""The measured speed is told to the mesh at most this often, and when it changed by this share."""
+
+
+class MeshTransport(Transport, Protocol):
+    """A transport that carries gossip, too."""
+
+    @property
+    def gossip(self) -> GossipLinks:
+        """Links of the mesh."""
 
 
 class Node:
     """One participant: transport below, protocol in the middle, shards beside it.
 
-    Implements `TransportEvents`. Not thread-safe: everything runs in one event loop.
+    Implements `TransportEvents` and `GossipEvents`. Not thread-safe: everything runs in one event loop.
     """
 
-    def __init__(self, spec: ParticipantSpec, make_transport: Callable[[Node], Transport]) -> None:
+    def __init__(self, spec: ParticipantSpec, make_transport: Callable[[Node], MeshTransport]) -> None:
         self.spec = spec
         self.transport = make_transport(self)
+        self.mesh: Mesh | None = None
         self.records: list[CommitRecord] = []
         self.events: deque[tuple[int, Event]] = deque(maxlen=512)
         self._event_count = 0
@@ -55,19 +75,54 @@ class Node:
         self._up: set[str] = set()
         self._early: list[events.Event] = []
         self.ended_at: float | None = None
+        self._failure = ""
+        self._throughput_at = -THROUGHPUT_S
 
     # Life
 
-    async def start(self, roster: Roster, shards: ShardGroup) -> None:
-        """Link to the members, build the shards, open the corpus, take part."""
-        self._roster, self._shards = roster, shards
+    async def start(self, address: str, crypto: RunCrypto, first: tuple[str, ...], shards: ShardGroup) -> None:
+        """Find the mesh through the first addresses (host:port each), build the shards, open the corpus, take part."""
+        spec = self.spec
+        self._shards = shards
+        self.mesh = Mesh(
+            Card(self.transport.peer_id, spec.name, spec.stage.index, (f"tcp:{address}",), version=SOFTWARE),
+            Notary(spec.run_id, crypto, crypto.credential),
+            MEMBERSHIP_PROFILES[spec.profile],
+            self.transport.gossip,
+            Path(spec.folder) if spec.folder else None,
+            self._view_changed,
+            self.note,
+        )
+        self.mesh.join(tuple(f"tcp:{one}" for one in first if one != address))
+        self._spawn(self._gather())
+        self._spawn(self._prepare())
+
+    async def _gather(self) -> None:
+        """Wait until every stage has its replicas; then link to them and begin."""
+        assert self.mesh is not None
+        layout, patience = self.spec.layout, GATHER_S[self.spec.profile]
+        try:
+            async with asyncio.timeout(patience):
+                while not complete(self.mesh.core, layout.stages, layout.replicas):
+                    self.mesh.changed.clear()
+                    await self.mesh.changed.wait()
+        except TimeoutError:
+            lack = missing(self.mesh.core, layout.stages, layout.replicas)
+            self._ended(f"{self.spec.name} did not find the whole run within {patience:.0f} s: {lack}")
+            return
+        members = [member for member in self.mesh.view.members if member.stage >= 0]
+        self._begin(Roster(members))
+
+    def _begin(self, roster: Roster) -> None:
         me = roster.member(self.transport.peer_id)
-        if me is None:
-            raise ValueError(f"{self.spec.name} is not in the roster: start it with the bundle it was invited with")
+        assert me is not None, "the own record is always in the view"
+        self._roster = roster
         self._participant = Participant(step_setup(self.spec), roster, me, self._traffic)
         self._admission.open(roster)
         self.transport.set_members({m.peer_id: Peer(m.peer_id, m.name, m.address) for m in roster.members})
-        self._spawn(self._prepare())
+        early, self._early = self._early, []
+        for event in early:
+            self.handle(event)
         self._spawn(self._keep_time())
 
     async def _prepare(self) -> None:
@@ -80,6 +135,8 @@ class Node:
             data_ok = False
         self._built = await self._shards.build()
         self._admission.gradient_length = sum(self._built.gradient_lengths)
+        if self.mesh is not None:
+            self.mesh.update(state=State.ACTIVE)
         self.handle(events.LocalReady(self._built.parameter_hash, self._built.parameters, data_ok))
 
     async def _keep_time(self) -> None:
@@ -92,6 +149,8 @@ class Node:
 
     async def close(self) -> None:
         """Release links and shards."""
+        if self.mesh is not None:
+            await self.mesh.leave()
         for task in list(self._tasks):
             task.cancel()
         if self._shards is not None:
@@ -125,7 +184,15 @@ class Node:
 
     def fail(self, reason: str) -> None:
         """End the run because something of our own broke."""
+        if self._participant is None:
+            self._ended(reason)
         self.handle(events.LocalFailure(reason))
+
+    def _ended(self, reason: str) -> None:
+        """The run is over here before it began."""
+        self._failure = reason
+        self.note("failed", reason)
+        self.ended_at = time.monotonic()
 
     def _do(self, effect: events.Effect) -> None:
         match effect:
@@ -139,6 +206,7 @@ class Node:
                 self._spawn(self._apply(step, average, clip_factor))
             case events.Committed(record):
                 self.records.append(record)
+                self._tell_throughput(record.throughput.get(self.spec.name, 0.0))
             case events.Note(kind, detail):
                 self.note(kind, detail)
             case events.Failed(reason):
@@ -201,6 +269,43 @@ class Node:
                 if self.ended_at is None:
                     self.handle(events.PeerLost(to, str(error)))
 
+    # The mesh
+
+    def _view_changed(self, peer_id: str, what: str) -> None:
+        """Whoever is dead or left does not come back into this run's roster."""
+        if what not in ("dead", "left") or self._participant is None or self._roster.member(peer_id) is None:
+            return
+        assert self.mesh is not None
+        gone = self.mesh.core.gone[peer_id]
+        if gone.accusation is None:
+            why = "it left the mesh"
+        else:
+            why = f"the mesh holds it dead ({gone.accusation.evidence.name.lower()})"
+        self.handle(events.PeerLost(peer_id, why))
+
+    def _tell_throughput(self, speed: float) -> None:
+        mesh, now = self.mesh, time.monotonic()
+        if mesh is None or now - self._throughput_at < THROUGHPUT_S:
+            return
+        if abs(speed - mesh.core.record.throughput) > THROUGHPUT_SHARE * mesh.core.record.throughput:
+            self._throughput_at = now
+            mesh.update(throughput=speed)
+
+    def on_gossip(self, peer_id: str, data: bytes) -> None:
+        """A message of a member's core."""
+        if self.mesh is not None:
+            self.mesh.on_gossip(peer_id, data)
+
+    def on_gossip_broken(self, peer_id: str) -> None:
+        """A gossip link ended, not on purpose."""
+        if self.mesh is not None:
+            self.mesh.on_gossip_broken(peer_id)
+
+    def on_gossip_unreachable(self, peer_id: str, address: str, refused: bool) -> None:
+        """A gossip link did not form."""
+        if self.mesh is not None:
+            self.mesh.on_gossip_unreachable(peer_id, address, refused)
+
     # TransportEvents
 
     def on_message(self, peer_id: str, message: object, tensors: tuple[Array, ...]) -> None:
@@ -215,6 +320,8 @@ class Node:
     def on_peer_down(self, peer_id: str, reason: str) -> None:
         """The link to a member is lost."""
         self._up.discard(peer_id)
+        if self.mesh is not None:
+            self.mesh.hint(peer_id, f"its link is lost: {reason}")
         self.handle(events.PeerLost(peer_id, reason))
 
     def admit(self, peer_id: str, message: object, specs: tuple[TensorSpec, ...]) -> str | None:
@@ -251,13 +358,13 @@ class Node:
     @property
     def failure(self) -> str:
         """Why the run failed here; empty otherwise."""
-        return self._participant.failed if self._participant else ""
+        return self._failure or (self._participant.failed if self._participant else "")
 
     def phase(self) -> str:
         """starting, training, finished or failed."""
         participant = self._participant
         if participant is None:
-            return "starting"
+            return "failed" if self._failure else "starting"
         if participant.failed:
             return "failed"
         if participant.finished:
@@ -266,47 +373,4 @@ class Node:
 
     def status(self) -> MeshStatus:
         """The whole run as this participant sees it."""
-        participant = self._participant
-        return MeshStatus(
-            run_id=self.spec.run_id,
-            phase=self.phase(),
-            step=participant.step if participant else 0,
-            total_steps=self.spec.train.steps,
-            commit=participant.commit if participant else 0,
-            observer=self.spec.name,
-            failure=self.failure,
-            participants=tuple(self._describe(member) for member in self._roster.members),
-            links=tuple(
-                LinkStatus(
-                    link.name,
-                    link.up,
-                    None if link.rtt_s is None else link.rtt_s * 1000,
-                    link.sent_bytes,
-                    link.received_bytes,
-                )
-                for link in self.transport.links()
-            ),
-            events=tuple(event for _, event in list(self.events)[-20:]),
-            refused=self.transport.refused,
-        )
-
-    def _describe(self, member: Member) -> ParticipantStatus:
-        assert self._participant is not None
-        stage = partition(self.spec.model, self.spec.layout.stages)[member.stage]
-        ready = self._participant.ready.get(member.peer_id)
-        speed = self.records[-1].throughput.get(member.name, 0.0) if self.records else 0.0
-        alive = member.peer_id in self._up or member.peer_id == self.transport.peer_id
-        return ParticipantStatus(
-            name=member.name,
-            stage=member.stage,
-            state=("active" if alive else "dead") if ready else "joining",
-            first_layer=stage.first_layer,
-            last_layer=stage.last_layer,
-            embedding=stage.embedding,
-            head=stage.head,
-            parameters=stage_parameters(self.spec.model, stage),
-            share=share(self.spec.model, stage),
-            tokens_per_s=speed,
-            address=member.address,
-            data_ok=ready.data_ok if ready else True,
-        )
+        return describe_run(self, self._participant)

@@ -1,6 +1,7 @@
 """Benchmarks: they measure and report; they assert nothing.
 
-    scripts/bench pipeline [--json PATH] [--repeats N] [section.key=value ...]
+scripts/bench pipeline [--json PATH] [--repeats N] [section.key=value ...]
+scripts/bench membership [--nodes N] [--kill K] [--simulate] [--json PATH] [--repeats N]
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+from orchestrator import bench_membership
 
 PIPELINE = [
     "model.preset=tiny-1.5m",
@@ -95,18 +98,22 @@ def measure_actors() -> tuple[float, float]:
     return float(figures["link_mb_per_s"]), float(figures["actor_overhead_ms_per_hop"])
 
 
-BENCHMARKS = {"pipeline": pipeline}
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a benchmark, print a table and write the figures."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure; nothing is asserted.")
-    parser.add_argument("name", choices=sorted(BENCHMARKS))
-    parser.add_argument("--json", help="write {'figures': {...}} to this file")
-    parser.add_argument("--repeats", type=int, default=3, help="interleaved repetitions")
-    parser.add_argument("set", nargs="*", metavar="section.key=value")
+    names = parser.add_subparsers(dest="name", required=True)
+    commands = {name: names.add_parser(name) for name in ("pipeline", "membership")}
+    for command in commands.values():
+        command.add_argument("--json", help="write {'figures': {...}} to this file")
+        command.add_argument("--repeats", type=int, default=3, help="interleaved repetitions")
+    commands["pipeline"].add_argument("set", nargs="*", metavar="section.key=value")
+    bench_membership.options(commands["membership"])
     options = parser.parse_args(arguments)
-    figures = BENCHMARKS[options.name](options.set, options.repeats)
+    run = {
+        "pipeline": lambda: pipeline(options.set, options.repeats),
+        "membership": lambda: bench_membership.run(options),
+    }
+    figures = run[options.name]()
     table = Table("figure", "value", title=f"bench {options.name} ({os.cpu_count()} cores)")
     for figure, value in figures.items():
         table.add_row(figure, f"{value:.3f}" if value < 100 else f"{value:,.0f}")

@@ -23,6 +23,8 @@ from sharding.partition import partition
 
 START_S = 180.0
 """Deadline for actors to come up and answer."""
+FIRST = 16
+"""Addresses that a participant is given to find the mesh; any one that lives is enough."""
 
 
 @dataclass(frozen=True)
@@ -156,13 +158,9 @@ def launch(config: RunConfig, say: Callable[[str], None], started: list[Launched
     say("exchanging certificates and addresses")
     calls = [entry.actor.listen.remote(*pair) for entry, pair in zip(started, certificates, strict=True)]
     addresses = ray.get(calls, timeout=START_S)
-    if members is None:
-        members = [
-            Member(peer_id, spec.name, spec.stage.index, address)
-            for spec, (peer_id, _, _), address in zip(specs, opened, addresses, strict=True)
-        ]
+    first = addresses if members is None else [member.address for member in members]
     say("building stages")
-    ray.get([entry.actor.start.remote(members) for entry in started], timeout=START_S)
+    ray.get([entry.actor.start.remote(first[:FIRST]) for entry in started], timeout=START_S)
 
 
 def _certificates(config: RunConfig, specs: list[ParticipantSpec], opened: list[Any]) -> list[tuple[bytes, bytes]]:
@@ -173,4 +171,3 @@ def _certificates(config: RunConfig, specs: list[ParticipantSpec], opened: list[
             (owner.issue(public_key, spec.name, config.run_id), owner.ca_pem)
             for spec, (_, public_key, _) in zip(specs, opened, strict=True)
         ]
-

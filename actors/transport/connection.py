@@ -17,7 +17,7 @@ from actors.transport.messages import Hello, Refusal
 from actors.transport.parser import STAGE, FrameParser
 from actors.transport.schema import MAX_HEADER, Lane, MessageRegistry
 from actors.transport.shaper import Shaper
-from actors.transport.tls import peer_id_of
+from actors.transport.tls import GOSSIP, peer_id_of
 
 HELLO_BYTES = 8 << 10
 """A header may be this long before the hello is accepted."""
@@ -32,6 +32,9 @@ class ConnectionOwner(Protocol):
 
     def on_made(self, connection: Connection) -> None:
         """TLS is done; it exists until `on_closed`."""
+
+    def hand_over(self, transport: asyncio.Transport) -> None:
+        """The other side wants to gossip: give its connection another protocol, or close it."""
 
     def on_hello(self, connection: Connection, hello: Hello) -> None:
         """The other side's hello; accept it by `opened`, or refuse."""
@@ -152,6 +155,9 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """TLS is done."""
         assert isinstance(transport, asyncio.Transport)
+        if transport.get_extra_info("ssl_object").selected_alpn_protocol() == GOSSIP:
+            self._owner.hand_over(transport)
+            return
         self._transport = transport
         self._owner.on_made(self)
         transport.set_write_buffer_limits(high=WRITE_HIGH if self._shaper is None else 32 << 10)

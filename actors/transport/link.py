@@ -10,6 +10,7 @@ hello; the other side sees it, drops what it had queued, and tells its owner tha
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 from typing import Protocol
 
@@ -30,6 +31,8 @@ _ACK_BYTES = 1 << 20
 """Received bytes after which an acknowledgement is due at once."""
 _ACK_MESSAGES = 64
 _ACK_DELAY_S = 0.1
+_BUSY_S = 10.0
+"""A link over which a message passed within this is in use."""
 _DIAL_FIRST_S, _DIAL_LONGEST_S = 0.05, 1.0
 """Pauses between attempts to dial double from the first to the longest."""
 
@@ -70,7 +73,9 @@ class PeerLink:
         self._own_session = secrets.token_hex(8)
         self._peer_session: str | None = None
         self._rtt: float | None = None
-        self._ping_at = 0.0
+        self._pinged_at = -math.inf
+        self._used_at = self._loop.time()
+        """When a message of the owner's passed last."""
         self._leaving = False
         self._unacked_bytes = self._unacked_messages = 0
         self._ack_timer: asyncio.TimerHandle | None = None
@@ -183,8 +188,10 @@ class PeerLink:
         reason = self._liveness.verdict(now)
         if reason is not None:
             self._lose(reason)
-        if now >= self._ping_at and self.lanes[Lane.CONTROL].live:
-            self._ping_at = now + self._host.profile.ping_s
+        busy = now - self._used_at < _BUSY_S or not self.idle
+        interval = self._host.profile.ping_s if busy else self._host.profile.idle_ping_s
+        if now >= self._pinged_at + interval and self.lanes[Lane.CONTROL].live:
+            self._pinged_at = now
             self._say(Ping(now, *self._received()))
 
     def heard(self, connection: Connection, nbytes: int) -> None:
@@ -198,6 +205,7 @@ class PeerLink:
     async def send(self, frame: Frame, deadline: Deadline) -> None:
         """Queue a message. Raises LinkError."""
         name, lane = self.peer.name, self.lanes[frame.kind.lane]
+        self._used_at = self._loop.time()
         if self._liveness.lost or self._closed:
             raise LinkError(name, f"it is lost; {frame.kind.kind} was not sent")
         if deadline.expired:
@@ -232,6 +240,7 @@ class PeerLink:
         """A message was received (or refused, or was no message at all): the peer need not repeat it."""
         if connection.hello is None or not connection.live:
             return
+        self._used_at = self._loop.time()
         self.lanes[connection.hello.lane].received += 1
         self._unacked_messages += 1
         self._unacked_bytes += nbytes

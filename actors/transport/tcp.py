@@ -16,6 +16,7 @@ from actors.transport.counting import SentCounter
 from actors.transport.deadline import Deadline
 from actors.transport.errors import LinkError, WireError
 from actors.transport.frame import MAX_PAYLOAD, Frame, build
+from actors.transport.gossip import GossipEvents, GossipLinks
 from actors.transport.handshake import NOT_READY, judge
 from actors.transport.identity import Identity
 from actors.transport.link import PeerLink
@@ -48,6 +49,7 @@ class TcpTransport:
         *,
         max_payload: int = MAX_PAYLOAD,
         protocol: int = PROTOCOL,
+        gossip: GossipEvents | None = None,
     ) -> None:
         self.profile = profile
         self._peer_id = identity.peer_id
@@ -60,6 +62,19 @@ class TcpTransport:
         self._refusals = Refusals(events.on_refused)
         self._sent = SentCounter()
         self._shaper = Shaper(shape) if shape is not None and shape.changes_anything else None
+        self._gossip = (
+            GossipLinks(
+                identity.peer_id,
+                self._hello,
+                client_context(identity, gossip=True),
+                profile,
+                gossip,
+                self._refusals,
+                shape,
+            )
+            if gossip is not None
+            else None
+        )
         self._acceptor: Acceptor | None = None
         self._members: Mapping[str, Peer] | None = None
         self._links: dict[str, PeerLink] = {}
@@ -74,6 +89,12 @@ class TcpTransport:
     def peer_id(self) -> str:
         """Hex of the own public key."""
         return self._peer_id
+
+    @property
+    def gossip(self) -> GossipLinks:
+        """Links of the mesh; only where `gossip` events were given."""
+        assert self._gossip is not None
+        return self._gossip
 
     @property
     def sent(self) -> SentBytes:
@@ -129,6 +150,8 @@ class TcpTransport:
         self._ticker.cancel()
         if self._acceptor is not None:
             await self._acceptor.close()
+        if self._gossip is not None:
+            await self._gossip.close()
         for link in self._links.values():
             link.say_goodbye()
         flush = Deadline.after(_FLUSH_S)
@@ -245,6 +268,15 @@ class TcpTransport:
     def on_made(self, connection: Connection) -> None:
         """TLS is done."""
         self._connections.setdefault(connection, None)
+
+    def hand_over(self, transport: asyncio.Transport) -> None:
+        """A connection for the mesh."""
+        if self._gossip is None or self._closing:
+            transport.abort()
+            return
+        taker = self._gossip.taken_over()
+        transport.set_protocol(taker)
+        taker.connection_made(transport)
 
     def on_hello(self, connection: Connection, hello: Hello) -> None:
         """Accept or refuse who is there."""

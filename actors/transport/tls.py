@@ -14,17 +14,24 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from actors.transport.errors import IdentityError
 from actors.transport.identity import Identity, check_private
 
+GOSSIP = "tessera-gossip/1"
+"""The ALPN name of gossip connections: one port serves data and gossip. Data connections name no protocol."""
+
 
 def server_context(identity: Identity) -> ssl.SSLContext:
     """For the side that accepts. Raises IdentityError without an installed certificate."""
     context = _context(identity, ssl.PROTOCOL_TLS_SERVER)
     context.num_tickets = 0
+    context.set_alpn_protocols([GOSSIP])
     return context
 
 
-def client_context(identity: Identity) -> ssl.SSLContext:
-    """For the side that dials. Raises IdentityError without an installed certificate."""
-    return _context(identity, ssl.PROTOCOL_TLS_CLIENT)
+def client_context(identity: Identity, *, gossip: bool = False) -> ssl.SSLContext:
+    """For the side that dials, for data or for gossip. Raises IdentityError without an installed certificate."""
+    context = _context(identity, ssl.PROTOCOL_TLS_CLIENT)
+    if gossip:
+        context.set_alpn_protocols([GOSSIP])
+    return context
 
 
 def _context(identity: Identity, side: int) -> ssl.SSLContext:

@@ -16,7 +16,7 @@ from actors.transport.shaping import Shape
 from actors.transport.tcp import TcpTransport
 
 RUN = "run-1"
-QUICK = Profile(name="test", ping_s=0.1, silence_s=2.5, redial_s=1.5, connect_s=15.0, handshake_s=2.0)
+QUICK = Profile(name="test", ping_s=0.1, idle_ping_s=0.5, silence_s=2.5, redial_s=1.5, connect_s=15.0, handshake_s=2.0)
 """Short enough for tests, long enough for a busy machine."""
 PATIENCE_S = 20.0
 """Nothing here takes this long; a test that waits so long has failed."""

@@ -144,7 +144,7 @@ def test_impossible_acknowledgements() -> None:
 
 # --- liveness ----------------------------------------------------------------------------------------------------
 
-TIMES = Profile(name="t", ping_s=1, silence_s=10, redial_s=3, connect_s=60, handshake_s=5)
+TIMES = Profile(name="t", ping_s=1, idle_ping_s=3, silence_s=10, redial_s=3, connect_s=60, handshake_s=5)
 
 
 def test_a_peer_that_never_comes() -> None:
