@@ -59,10 +59,12 @@ class Context:
         self.out.append(Send(peer, record.addresses if record else (), message))
 
     def news_for(self, peer: str) -> tuple[bytes, ...]:
-        """What rides on a message to a peer: news, and first of all what is said about the peer itself."""
-        news = self.broadcasts.take(_PIGGYBACK, self.profile.retransmits(self.members))
+        """What rides on a message to a peer: news; but to one that is held suspect or dead only that it is.
+
+        A piece of news is told a bounded number of times, and must not be wasted on those who do not hear it.
+        """
         about = self.said_about(peer)
-        return (about, *news) if about and about not in news else news
+        return (about,) if about else self.broadcasts.take(_PIGGYBACK, self.profile.retransmits(self.members))
 
     def said_about(self, peer: str) -> bytes:
         """The accusation or verdict against a peer, which it can refute; empty for none."""

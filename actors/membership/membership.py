@@ -202,7 +202,8 @@ class Membership:
                 if self._table.is_live(peer):
                     self._prober.start(peer, hinted=True)
             case Unreachable(peer, refused):
-                if self._table.is_live(peer) and refused:
+                suspicion = self._context.suspicions.get(peer)
+                if refused and self._table.is_live(peer) and not (suspicion and suspicion.mine):
                     self._prober.start(peer, hinted=True)
                 self._prober.unreachable(peer, refused)
             case Hint(peer, reason):
@@ -437,7 +438,9 @@ class Membership:
     def _gossip(self) -> None:
         context, profile = self._context, self._context.profile
         limit = profile.retransmits(context.members)
-        for peer in context.some_live(profile.fanout):
+        doubtful = len(context.suspicions)
+        hearers = [peer for peer in context.some_live(profile.fanout + doubtful) if peer not in context.suspicions]
+        for peer in hearers[: profile.fanout]:
             news = context.broadcasts.take(_ROOM, limit)
             if not news:
                 break
