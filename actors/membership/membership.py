@@ -192,7 +192,7 @@ class Membership:
         if now >= self._due or kind is not Received:
             self._run_due()
         self._plan_gossip()
-        self._due = self._deadline()
+        self._due = math.inf if self.left else self._deadline()
         effects, context.out = context.out, []
         return effects
 

@@ -1,0 +1,130 @@
+"""Many seeded worlds of one small mesh each, with random faults; what every one of them has to keep.
+
+    python -m orchestrator.simulation.membership_seeds [--seeds N] [--first K] [--jobs J] [--trace]
+
+Two kinds of worlds take turns. In rough ones anything happens, and afterwards all views must be equal, within a bound.
+In mild ones nobody is ever silent for as long as the suspicion lasts, so nobody may be declared dead at all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import random
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from actors.membership.profile import MEMBERSHIP_PROFILES, MembershipProfile
+from orchestrator.simulation.faults import Fault, random_schedule
+from orchestrator.simulation.membership_world import MembershipWorld, settle_bound
+from orchestrator.simulation.network import Quality
+from orchestrator.simulation.trace import Trace
+
+FAULTS_S = 25.0
+MOST_MESSAGES_PER_S = 120
+"""No member sends more in any second, whatever happens, in meshes of up to ten."""
+
+
+def rough(seed: int, profile: MembershipProfile | None = None) -> Counter[str]:
+    """Anything happens; afterwards everybody agrees. Returns what was reached. Raises Violation."""
+    rng = random.Random(seed)
+    chosen = profile or MEMBERSHIP_PROFILES[rng.choice(["lan", "lan", "local", "wan"])]
+    nodes = rng.randint(2, 10)
+    quality = Quality(rng.choice([0.001, 0.02, 0.15]), rng.choice([0.0, 0.02, 0.1]))
+    world = MembershipWorld(seed, nodes, chosen, quality, Trace(), formed=rng.random() < 0.7)
+    faults = random_schedule(rng, [f"n{number}" for number in range(nodes)], FAULTS_S)
+    world.schedule(faults)
+    if rng.random() < 0.3:
+        world.kernel.after(rng.uniform(0, FAULTS_S), _join, world, rng)
+    last = max(fault.at + fault.seconds for fault in faults)
+    world.run(max(FAULTS_S, last) + 0.1)
+    world.network.heal_all()
+    world.settle(settle_bound(chosen, len(world.nodes)))
+    _check_rate(world)
+    reached = Counter({kind: 1 for kind in world.reached})
+    reached[f"profile {chosen.name}"] += 1
+    return reached
+
+
+def _join(world: MembershipWorld, rng: random.Random) -> None:
+    present = world.present()
+    if present:
+        world.reached["join"] += 1
+        world.join(rng.choice(present))
+
+
+def mild(seed: int, profile: MembershipProfile | None = None) -> Counter[str]:
+    """Loss, duplicates, reordering, and pauses shorter than any verdict takes: nobody dies. Raises Violation."""
+    rng = random.Random(seed)
+    chosen = profile or MEMBERSHIP_PROFILES[rng.choice(["lan", "wan"])]
+    nodes = rng.randint(3, 12)
+    quality = Quality(0.02, 0.02, loss=0.02, duplicate=0.02, reorder=0.05)
+    world = MembershipWorld(seed, nodes, chosen, quality, Trace())
+    longest = MEMBERSHIP_PROFILES[chosen.name].probe_s + MEMBERSHIP_PROFILES[chosen.name].suspicion_s - 0.5
+    at = 1.0
+    for _ in range(4):
+        at += rng.uniform(0.5, 3.0)
+        seconds = longest * rng.uniform(0.8, 1.0)
+        world.schedule([Fault(at, "pause", (f"n{rng.randrange(nodes)}",), seconds)])
+        at += seconds
+    world.run(at + 3 * longest)
+    if world.reached["dead"]:
+        raise world.violation(f"{world.reached['dead']} verdicts, though nobody was silent for {longest:.1f} s")
+    world.settle(settle_bound(chosen, nodes))
+    _check_rate(world)
+    return Counter({kind: 1 for kind in world.reached}) + Counter({"mild": 1})
+
+
+def _check_rate(world: MembershipWorld) -> None:
+    if world.busiest > MOST_MESSAGES_PER_S:
+        raise world.violation(f"a member sent {world.busiest} messages in one second")
+
+
+def one(seed: int) -> Counter[str]:
+    """The world of a seed."""
+    return mild(seed) if seed % 4 == 3 else rough(seed)
+
+
+def _attempt(seed: int) -> tuple[int, Counter[str], str]:
+    try:
+        return seed, one(seed), ""
+    except Exception as error:
+        return seed, Counter(), f"{type(error).__name__}: {error}"
+
+
+def many(
+    seeds: Iterable[int], jobs: int, tell: Callable[[str], None] = lambda text: None
+) -> tuple[Counter[str], list[str]]:
+    """Run worlds on several processors; returns in how many each thing was reached, and what broke."""
+    reached: Counter[str] = Counter()
+    broken: list[str] = []
+    with multiprocessing.get_context("fork").Pool(jobs) as pool:
+        for _, found, failure in pool.imap_unordered(_attempt, seeds, chunksize=8):
+            reached += found
+            if failure:
+                broken.append(failure)
+                tell(failure)
+    return reached, broken
+
+
+def main() -> int:
+    """Run worlds and say how many seeds reached what."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=2000)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=2)
+    given = parser.parse_args()
+    if given.seeds == 1:
+        one(given.first)
+    reached, broken = many(range(given.first, given.first + given.seeds), given.jobs)
+    for kind, count in sorted(reached.items()):
+        sys.stdout.write(f"{count:6} seeds reached {kind}\n")
+    sys.stdout.write(f"{given.seeds} seeds, {len(broken)} broken\n")
+    for failure in broken[:3]:
+        sys.stdout.write(f"{failure}\n")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
