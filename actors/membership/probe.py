@@ -29,7 +29,7 @@ class Probe:
         self.refused = False
         """Its machine refused us."""
         self.asked: tuple[str, ...] = ()
-        self.nacks = 0
+        self.nacks: set[str] = set()
 
 
 class Prober:
@@ -141,8 +141,8 @@ class Prober:
         probe = self._probes.get(seq)
         if probe is None or peer not in probe.asked:
             return
-        probe.nacks += 1
-        if probe.refused and probe.nacks >= len(probe.asked):
+        probe.nacks.add(peer)
+        if probe.refused and len(probe.nacks) == len(probe.asked):
             self._fail(seq)
 
     def unreachable(self, peer: str, refused: bool) -> None:
@@ -174,7 +174,7 @@ class Prober:
 
     def _fail(self, seq: int) -> None:
         probe = self._probes.pop(seq)
-        missing = len(probe.asked) - probe.nacks
+        missing = len(probe.asked) - len(probe.nacks)
         if missing and not probe.refused:
             self._context.awareness.worse(missing)
         evidence = Evidence.REFUSED if probe.refused else Evidence.SILENT
