@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from actors.membership.events import Broken, Changed, Contact, Join, Leave, Note, Received, Send, Tick, Unreachable
@@ -59,6 +60,9 @@ class MembershipWorld(World):
     ) -> None:
         super().__init__(seed, quality or Quality(), _TICK, trace)
         self.profile = profile
+        self._usual = self.network.quality
+        self._losses = 0
+        """Times of worse quality that are not over."""
         self.messages = 0
         self.bytes = 0
         self.busiest = 0
@@ -261,10 +265,10 @@ class MembershipWorld(World):
                 number = self.network.cut(one, self.nodes.keys() - one, both=fault.kind == "cut")
                 self.kernel.after(fault.seconds, self.network.heal, number)
             case "loss":
-                before = self.network.quality
-                worse = Quality(before.delay_s, before.jitter_s, fault.value, fault.value / 2, fault.value)
-                self.network.quality = worse
-                self.kernel.after(fault.seconds, self._better, before)
+                usual = self._usual
+                self.network.quality = replace(usual, loss=fault.value, duplicate=fault.value / 2, reorder=fault.value)
+                self._losses += 1
+                self.kernel.after(fault.seconds, self._better)
             case "slow":
                 for node in nodes:
                     node.slow_s = fault.value
@@ -279,8 +283,10 @@ class MembershipWorld(World):
             self.reached["restart with memory" if memory else "restart without memory"] += 1
             self.restart(node, memory=memory)
 
-    def _better(self, quality: Quality) -> None:
-        self.network.quality = quality
+    def _better(self) -> None:
+        self._losses -= 1
+        if not self._losses:
+            self.network.quality = self._usual
 
     def _faster(self, node: Node) -> None:
         node.slow_s = 0.0
