@@ -23,7 +23,7 @@ from orchestrator.simulation.network import Quality
 from orchestrator.simulation.trace import Trace
 
 FAULTS_S = 25.0
-MOST_MESSAGES_PER_S = 120
+MOST_MESSAGES_PER_S = 200
 """No member sends more in any second, whatever happens, in meshes of up to ten."""
 
 
@@ -38,8 +38,7 @@ def rough(seed: int, profile: MembershipProfile | None = None) -> Counter[str]:
     world.schedule(faults)
     if rng.random() < 0.3:
         world.kernel.after(rng.uniform(0, FAULTS_S), _join, world, rng)
-    last = max(fault.at + fault.seconds for fault in faults)
-    world.run(max(FAULTS_S, last) + 0.1)
+    world.run(max([FAULTS_S, *(fault.at + fault.seconds for fault in faults)]) + 0.1)
     world.network.heal_all()
     world.settle(settle_bound(chosen, len(world.nodes)))
     _check_rate(world)
