@@ -3,8 +3,7 @@
     python -m orchestrator.simulation.membership_seeds [--seeds N] [--first K] [--jobs J] [--trace]
 
 Two kinds of worlds take turns. In rough ones anything happens, and afterwards all views must be equal, within a bound.
-In mild ones nobody is ever silent for as long as a probe through others and the suspicion last, so nobody may be
-declared dead at all.
+In mild ones nobody is ever silent for as long as the suspicion lasts, so nobody may be declared dead at all.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ def mild(seed: int, profile: MembershipProfile | None = None) -> Counter[str]:
     nodes = rng.randint(3, 12)
     quality = Quality(0.02, 0.02, loss=0.02, duplicate=0.02, reorder=0.05)
     world = MembershipWorld(seed, nodes, chosen, quality, Trace())
-    longest = chosen.suspicion_s + chosen.probe_s - chosen.timeout_s - 0.5  # the ping before it may be lost
+    longest = chosen.suspicion_s - 0.5  # every ping and answer before it may be lost
     at = 1.0
     for _ in range(4):
         at += rng.uniform(0.5, 3.0)

@@ -213,7 +213,7 @@ class MembershipWorld(World):
         core = self.core(node)
         if effect.what == "dead":
             self.known_dead[key] = self.now
-            self._graves[key] = core.gone[effect.peer].incarnation
+            self._graves[key] = max(core.gone[effect.peer].incarnation, core.records[effect.peer].incarnation)
             self._judge(node, effect.peer)
             self.say(node, ("holds dead", core.records[effect.peer].name))
         elif effect.what in ("back", "joined"):
