@@ -30,6 +30,8 @@ MANY, IDLE_S = 128, 120.0
 """Beyond so many connections, those unused for so long are closed."""
 _TWIN_S = 1.0
 """The second of two connections between one pair is closed after this."""
+_APART_S = 1e-6
+"""Between two delayed messages of one connection: timers of one and the same time ring in any order."""
 _PREFIX = "tcp:"
 
 
@@ -213,7 +215,7 @@ class GossipLinks:
             self._written(connection, data)
             return
         now = self._loop.time()
-        due = max(now + delay + jitter * self._random.random(), self._last.get(connection, 0.0))
+        due = max(now + delay + jitter * self._random.random(), self._last.get(connection, 0.0) + _APART_S)
         self._last[connection] = due
         self._loop.call_at(due, self._written, connection, data)
 
