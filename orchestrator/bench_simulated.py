@@ -7,7 +7,6 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
 
 from actors.membership.events import Changed, Update
 from actors.membership.profile import MEMBERSHIP_PROFILES, MembershipProfile
@@ -32,13 +31,13 @@ class WatchedWorld(MembershipWorld):
         """Members that were held dead while their process was there, paused or not."""
         super().__init__(seed, nodes, profile, HOMES, count_bytes=True)
 
-    def perform(self, node: Node, effect: Any) -> None:
+    def note_change(self, node: Node, effect: Changed) -> None:
         """As in every such world."""
-        if type(effect) is Changed and effect.what in ("dead", "updated"):
+        if effect.what in ("dead", "updated"):
             self.learned[effect.what, effect.peer].append(self.now)
             if effect.what == "dead" and self.nodes[effect.peer].condition in (Condition.UP, Condition.PAUSED):
                 self.convicted.add(effect.peer)
-        super().perform(node, effect)
+        super().note_change(node, effect)
 
 
 def simulated(nodes: int, profile: str, seed: int, kill: int) -> dict[str, float]:

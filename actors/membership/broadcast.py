@@ -24,34 +24,34 @@ class Broadcasts:
     """A queue of statements. One about a subject replaces an older one of the same kind about it."""
 
     def __init__(self) -> None:
-        self._news: dict[tuple[str, str], _News] = {}
-        """(subject, accuser or nothing) -> statement"""
+        self.news: dict[tuple[str, str], _News] = {}
+        """(subject, accuser or nothing) -> statement; for others to read only"""
         self._count = 0
 
     def __len__(self) -> int:
-        return len(self._news)
+        return len(self.news)
 
     def add(self, subject: str, wire: bytes, accuser: str = "") -> None:
         """Tell this. `accuser` keeps suspicions of several accusers apart; news of the subject itself ends them."""
         if not accuser:
             self.drop(subject)
         self._count += 1
-        self._news[subject, accuser] = _News(wire, self._count)
-        if len(self._news) > LIMIT:
-            del self._news[max(self._news, key=lambda key: self._news[key].told)]
+        self.news[subject, accuser] = _News(wire, self._count)
+        if len(self.news) > LIMIT:
+            del self.news[max(self.news, key=lambda key: self.news[key].told)]
 
     def drop(self, subject: str) -> None:
         """Say nothing more about it."""
-        for key in [key for key in self._news if key[0] == subject]:
-            del self._news[key]
+        for key in [key for key in self.news if key[0] == subject]:
+            del self.news[key]
 
     def clear(self) -> None:
         """There is nobody to tell."""
-        self._news.clear()
+        self.news.clear()
 
     def take(self, room: int, limit: int, most: int = 32) -> tuple[bytes, ...]:
         """Statements of at most `room` bytes together for one message; those told `limit` times are dropped."""
-        news = self._news
+        news = self.news
         if not news:
             return ()
         chosen: list[bytes] = []

@@ -37,11 +37,8 @@ class Context:
         self.out: list[Effect] = []
         self.changed_at = now
         """When the view hash changed last."""
-
-    @property
-    def me(self) -> str:
+        self.me = table.me.peer_id
         """The own identity."""
-        return self.table.me.peer_id
 
     @property
     def members(self) -> int:
@@ -63,8 +60,11 @@ class Context:
 
         A piece of news is told a bounded number of times, and must not be wasted on those who do not hear it.
         """
-        about = self.said_about(peer)
-        return (about,) if about else self.broadcasts.take(_PIGGYBACK, self.profile.retransmits(self.members))
+        if (self.suspicions or self.table.gone) and (about := self.said_about(peer)):
+            return (about,)
+        if not self.broadcasts.news:
+            return ()
+        return self.broadcasts.take(_PIGGYBACK, self.profile.retransmits(self.members))
 
     def said_about(self, peer: str) -> bytes:
         """The accusation or verdict against a peer, which it can refute; empty for none."""

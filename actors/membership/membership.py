@@ -183,15 +183,16 @@ class Membership:
             return []
         if now > self._due + _STALL * context.profile.timeout_s:
             self._stalled(now - self._due)
-        kind = type(event)
-        if kind is Received:
-            assert isinstance(event, Received)
+        if isinstance(event, Received):
             self._received(event)
-        elif kind is not Tick:
-            self._other(event)
-        if now >= self._due or kind is not Received:
+            if now >= self._due:
+                self._run_due()
+        else:
+            if not isinstance(event, Tick):
+                self._other(event)
             self._run_due()
-        self._plan_gossip()
+        if context.broadcasts.news and self._gossip_at == math.inf:
+            self._gossip_at = now + context.rng.random() * context.profile.gossip_s / 2
         self._due = math.inf if self.left else self._deadline()
         effects, context.out = context.out, []
         return effects
@@ -237,11 +238,12 @@ class Membership:
             context.awareness.worse()
 
     def _run_due(self) -> None:
+        context = self._context
         self._prober.due()
-        self._court.due()
+        if context.suspicions:
+            self._court.due()
         self._pushpull.due()
         self._rejoin.due()
-        context = self._context
         if context.now >= self._gossip_at:
             self._gossip()
         if context.now >= self._reap_at:
@@ -252,7 +254,7 @@ class Membership:
     def _deadline(self) -> float:
         return min(
             self._prober.deadline(),
-            self._court.deadline(),
+            self._court.deadline() if self._context.suspicions else math.inf,
             self._pushpull.next_at,
             self._rejoin.next_at,
             self._gossip_at,
@@ -263,13 +265,15 @@ class Membership:
     # --- messages ------------------------------------------------------------------------------------------------
 
     def _ping(self, peer: str, message: Ping) -> None:
-        self._apply(message.updates)
+        if message.updates:
+            self._apply(message.updates)
         context = self._context
         context.send(peer, Ack(message.seq, self._table.view_hash, context.news_for(peer)))
         self._pushpull.saw(peer, message.view)
 
     def _ack(self, peer: str, message: Ack) -> None:
-        self._apply(message.updates)
+        if message.updates:
+            self._apply(message.updates)
         self._prober.acked(peer, message.seq)
         self._pushpull.saw(peer, message.view)
 
@@ -429,11 +433,6 @@ class Membership:
         if gone.accusation is not None:
             self._rejoin.lost(peer)
             self._partition.dead(peer, gone.accusation.evidence)
-
-    def _plan_gossip(self) -> None:
-        """News wake the gossip; the own ones go out at once."""
-        if self._gossip_at == math.inf and len(self._context.broadcasts):
-            self._gossip_at = self._context.now + self._context.rng.random() * self._context.profile.gossip_s / 2
 
     def _gossip(self) -> None:
         context, profile = self._context, self._context.profile

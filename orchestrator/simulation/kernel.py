@@ -7,6 +7,8 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+_push = heapq.heappush
+
 
 class Kernel:
     """Runs what was scheduled, in the order of time; at equal times in the order in which it was scheduled."""
@@ -25,8 +27,8 @@ class Kernel:
 
     def at(self, when: float, call: Callable[..., None], *args: Any) -> None:
         """Call this then; a time that has passed means as soon as possible."""
-        self._count += 1
-        heapq.heappush(self._heap, (when if when > self.now else self.now, self._count, call, args))
+        self._count = count = self._count + 1
+        _push(self._heap, (when if when > self.now else self.now, count, call, args))
 
     def after(self, seconds: float, call: Callable[..., None], *args: Any) -> None:
         """Call this so much later."""

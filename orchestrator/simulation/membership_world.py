@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections import Counter, OrderedDict, defaultdict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from actors.membership.events import Broken, Changed, Contact, Join, Leave, Note, Received, Send, Tick, Unreachable
 from actors.membership.membership import Membership
-from actors.membership.messages import Message
+from actors.membership.messages import Ack, Digest, Gossip, Items, Message, Nack, Ping, PingRequest, Sync, Want
 from actors.membership.profile import MembershipProfile
 from actors.membership.statements import Card, Notary, State, Statement
 from orchestrator.simulation.faults import Fault
@@ -22,17 +22,31 @@ from orchestrator.simulation.world import Condition, Node, World
 RUN = "simulated"
 PACKET = 14 + 52 + 22 + 4
 """Bytes around a message: Ethernet (as loopback counts it), TCP/IP, TLS, and our prefix."""
-_FIXED = {"Ping": 24, "Ack": 24, "PingRequest": 50, "Nack": 12, "Gossip": 8, "Sync": 16, "Digest": 20, "Want": 8}
+_FIXED: dict[type, int] = {
+    Ping: 24,
+    Ack: 24,
+    PingRequest: 50,
+    Nack: 12,
+    Gossip: 8,
+    Items: 8,
+    Sync: 16,
+    Digest: 20,
+    Want: 8,
+}
 DIAL_S = 2.0
 _TICK = Tick()
 
 
 def size_of(message: Message) -> int:
     """Bytes of a message on the wire, to within a few."""
-    size = PACKET + _FIXED.get(type(message).__name__, 8)
-    for update in getattr(message, "updates", ()):
-        size += len(update) + 3
-    return size + len(getattr(message, "entries", b"")) + len(getattr(message, "ids", b""))
+    kind = type(message)
+    size = PACKET + _FIXED[kind]
+    if kind is Nack:
+        return size
+    if kind is Digest or kind is Want:
+        return size + len(message.entries if isinstance(message, Digest) else message.ids)  # type: ignore[union-attr]
+    updates = message.updates  # type: ignore[union-attr]
+    return size + sum(map(len, updates)) + 3 * len(updates) if updates else size
 
 
 class MembershipWorld(World):
@@ -78,8 +92,6 @@ class MembershipWorld(World):
         self._cache: OrderedDict[bytes, Statement] = OrderedDict()
         self._addresses: dict[str, str] = {}
         self._graves: dict[tuple[str, str], int] = {}
-        self._links: defaultdict[str, set[str]] = defaultdict(set)
-        self._rates: dict[str, list[int]] = {}
         self._count_bytes = count_bytes
         self._paused_until: dict[str, float] = {}
         cores = [self._new_core(number) for number in range(nodes)]
@@ -146,28 +158,29 @@ class MembershipWorld(World):
         """Carry messages; watch what members believe."""
         kind = type(effect)
         if kind is Send:
-            self._send(node, effect)
+            target = self.nodes.get(effect.peer)
+            self._sent(node, effect.message)
+            if target is None:
+                return
+            if target.condition is Condition.UP or target.condition is Condition.PAUSED:
+                self._carry(node, target, effect.message)
+            else:
+                self._to_nobody(node, target)
         elif kind is Contact:
             self._contact(node, effect)
         elif kind is Changed:
-            self._changed(node, effect)
+            self.note_change(node, effect)
         elif kind is Note:
             self.notes[effect.kind] += 1
             self.say(node, effect)
 
-    def _send(self, node: Node, effect: Send) -> None:
-        self._sent(node, effect.message)
-        target = self.nodes.get(effect.peer)
-        if target is None:
+    def _to_nobody(self, node: Node, target: Node) -> None:
+        """The process is gone: its machine refuses, or there is none and the dial takes its time."""
+        if target.condition is Condition.CRASHED and self.network.blocked(node.peer, target.peer):
             return
-        if target.condition is Condition.CRASHED and not self.network.blocked(node.peer, target.peer):
-            round_trip = 2 * self.network.quality.delay_s
-            self.kernel.after(round_trip, self.deliver, node, node.life, Unreachable(effect.peer, refused=True))
-            return
-        if target.condition is Condition.DARK:
-            self.kernel.after(DIAL_S, self.deliver, node, node.life, Unreachable(effect.peer, refused=False))
-            return
-        self._carry(node, target, effect.message)
+        refused = target.condition is Condition.CRASHED
+        after = 2 * self.network.quality.delay_s if refused else DIAL_S
+        self.kernel.after(after, self.deliver, node, node.life, Unreachable(target.peer, refused=refused))
 
     def _contact(self, node: Node, effect: Contact) -> None:
         self._sent(node, effect.message)
@@ -176,11 +189,11 @@ class MembershipWorld(World):
             self._carry(node, target, effect.message)
 
     def _carry(self, node: Node, target: Node, message: Message) -> None:
-        kernel = self.kernel
-        arrivals = self.network.arrivals(kernel.now, node.peer, target.peer)
+        kernel, peer = self.kernel, node.peer
+        arrivals = self.network.arrivals(kernel.now, peer, target.peer)
         if arrivals:
-            self._links[target.peer].add(node.peer)
-            event = Received(node.peer, message)
+            target.linked.add(peer)
+            event = Received(peer, message)
             for at in arrivals:
                 kernel.at(at, self.deliver, target, target.life, event)
 
@@ -189,17 +202,16 @@ class MembershipWorld(World):
         if self._count_bytes:
             self.bytes += size_of(message)
         second = int(self.kernel.now)
-        rate = self._rates.get(node.peer)
-        if rate is None or rate[0] != second:
-            self._rates[node.peer] = [second, 1]
-        else:
-            rate[1] += 1
-            if rate[1] > self.busiest:
-                self.busiest = rate[1]
+        if node.second != second:
+            node.second, node.sent = second, 0
+        node.sent += 1
+        if node.sent > self.busiest:
+            self.busiest = node.sent
 
     def process_gone(self, node: Node) -> None:
         """Whoever has a link to a crashed process sees it break, unless a cut is between them."""
-        for peer in self._links.pop(node.peer, ()):
+        linked, node.linked = node.linked, set()
+        for peer in linked:
             other = self.nodes[peer]
             if not self.network.blocked(node.peer, peer):
                 delay = self.network.quality.delay_s
@@ -207,7 +219,8 @@ class MembershipWorld(World):
 
     # --- what members believe ------------------------------------------------------------------------------------
 
-    def _changed(self, node: Node, effect: Changed) -> None:
+    def note_change(self, node: Node, effect: Changed) -> None:
+        """A member's view changed."""
         self.reached[effect.what] += 1
         key = (effect.peer, node.peer)
         core = self.core(node)

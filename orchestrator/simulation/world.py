@@ -44,7 +44,21 @@ class Condition(enum.Enum):
 class Node:
     """One process in the world."""
 
-    __slots__ = ("armed", "backlog", "condition", "core", "life", "name", "peer", "slow_s", "spins", "woken_at")
+    __slots__ = (
+        "armed",
+        "backlog",
+        "condition",
+        "core",
+        "life",
+        "linked",
+        "name",
+        "peer",
+        "second",
+        "sent",
+        "slow_s",
+        "spins",
+        "woken_at",
+    )
 
     def __init__(self, peer: str, name: str, core: Core) -> None:
         self.peer = peer
@@ -55,6 +69,10 @@ class Node:
         """Counts processes: what was meant for an earlier one does not reach a later one."""
         self.armed = math.inf
         self.backlog: list[Any] = []
+        self.linked: set[str] = set()
+        """Peers that have a standing link to this process."""
+        self.second = self.sent = 0
+        """Messages sent in this second of the world."""
         self.slow_s = 0.0
         """Every event is handled so much later."""
         self.woken_at = -math.inf
@@ -105,10 +123,13 @@ class World:
 
     def give(self, node: Node, event: Any) -> None:
         """Let a node's core handle an event now, whatever else waits."""
-        kernel = self.kernel
-        for effect in node.core.handle(kernel.now, event):
+        core, kernel = node.core, self.kernel
+        for effect in core.handle(kernel.now, event):
             self.perform(node, effect)
-        self.arm(node)
+        due = core.next_deadline()
+        if due is not None and due < node.armed:
+            node.armed = due
+            kernel.at(due, self._wake, node, node.life, due)
 
     def arm(self, node: Node) -> None:
         """One wake-up a node, moved only when it would come too late."""
@@ -137,14 +158,13 @@ class World:
         """An event reaches a node, unless its process is another one by now."""
         if node.life != life:
             return
-        if node.condition is Condition.PAUSED:
-            if len(node.backlog) < _BACKLOG:
-                node.backlog.append(event)
-        elif node.condition is Condition.UP:
+        if node.condition is Condition.UP:
             if node.slow_s:
                 self.kernel.after(node.slow_s, self._late, node, life, event)
             else:
                 self.give(node, event)
+        elif node.condition is Condition.PAUSED and len(node.backlog) < _BACKLOG:
+            node.backlog.append(event)
 
     def _late(self, node: Node, life: int, event: Any) -> None:
         if node.life == life and node.condition is Condition.UP:
