@@ -121,10 +121,13 @@ class Court:
         if enough and accusation.accuser != context.me:
             return
         if suspicion.add(accusation.accuser, accusation.evidence):
-            if len(suspicion.accusers) <= 2 * needed:
+            most = needed if accusation.evidence is Evidence.SILENT else 2 * needed
+            if len(suspicion.accusers) <= most:
                 context.broadcasts.add(accusation.subject, accusation.wire, accusation.accuser)
             suspicion.deadline = self._deadline(suspicion)
             self._due = None
+        else:  # half as well known is enough: it only has to reach those who look, and the subject
+            context.broadcasts.heard(accusation.subject, accusation.accuser, context.profile.least_told // 2)
 
     def _deadline(self, suspicion: Suspicion) -> float:
         return suspicion.since + suspicion.time(self._context.profile, self._context.members - 2)
@@ -172,6 +175,7 @@ class Court:
         context, subject = self._context, verdict.subject
         record = context.table.records[subject]
         if not context.table.is_live(subject) or verdict.incarnation < record.incarnation:
+            context.broadcasts.heard(subject, "", context.profile.least_told)
             return
         context.table.bury(subject, Gone(context.now, verdict.incarnation, verdict))
         self._end(subject, verdict.wire)

@@ -14,6 +14,7 @@ class _News:
     wire: bytes
     age: int
     told: int = 0
+    heard: int = 0
 
     def rank(self) -> tuple[int, int]:
         """The least told first, among these the newest."""
@@ -44,6 +45,14 @@ class Broadcasts:
         """Say nothing more about it."""
         for key in [key for key in self.news if key[0] == subject]:
             del self.news[key]
+
+    def heard(self, subject: str, accuser: str, most: int) -> None:
+        """Somebody told us what we tell; after `most` times it is well known (the counter of Demers et al., 1987)."""
+        piece = self.news.get((subject, accuser))
+        if piece is not None:
+            piece.heard += 1
+            if piece.heard >= most:
+                del self.news[subject, accuser]
 
     def clear(self) -> None:
         """There is nobody to tell."""

@@ -329,6 +329,8 @@ class Membership:
         if record.incarnation == newest and record.digest <= known.digest:
             if record.digest != known.digest:
                 context.refused["twin"] += 1
+            else:
+                context.broadcasts.heard(peer, "", context.profile.least_told)
             return
         if record.state is State.LEFT:
             if gone is None:

@@ -63,7 +63,8 @@ class MembershipProfile:
     the view hash. (memberlist rounds the logarithm up first, which at 1,000 members is a quarter more messages.)"""
 
     least_told: int = 8
-    """A small mesh misses less than one piece of news in two thousand with this."""
+    """A small mesh misses less than one piece of news in two thousand with this. Also: whoever has heard a piece so
+    often passes it on no more."""
 
     sync_s: float = 30.0
     """Push-pull with a random member this often, up to 32 members; beyond, so much less often that the mesh's total

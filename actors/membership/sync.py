@@ -68,7 +68,7 @@ class PushPull:
     def saw(self, peer: str, view: int) -> None:
         """A member showed its view hash. A difference that outlives the spreading of news is looked into."""
         context = self._context
-        if not context.table.is_live(peer):
+        if peer not in self.views and not context.table.is_live(peer):
             return
         self.views[peer] = view
         if view == context.table.view_hash:

@@ -94,6 +94,8 @@ class MembershipWorld(World):
         self._graves: dict[tuple[str, str], int] = {}
         self._count_bytes = count_bytes
         self._paused_until: dict[str, float] = {}
+        self._doomed: set[str] = set()
+        """Names of those who will be gone for good."""
         cores = [self._new_core(number) for number in range(nodes)]
         records = {core.record.peer_id: core.record for core in cores}
         for core in cores:
@@ -142,14 +144,18 @@ class MembershipWorld(World):
         return self._make(node.peer, node.name, before.record.addresses[0], life)
 
     def restart(self, node: Node, *, memory: bool) -> None:
-        """Start it again; without memory it joins through one address that a person gave it."""
+        """Start it again; without memory it joins through one address that a person gave it.
+
+        That address is of somebody who is not gone for good: two who know nothing but a dead one never meet.
+        """
         for key in [key for key in self._graves if key[1] == node.peer]:
             del self._graves[key]
             self.known_dead.pop(key, None)
         known = [self.core(node).records[peer].addresses[0] for peer in self.core(node).live[:3]]
         super().restart(node, memory=memory)
-        others = [self.core(other).record.addresses[0] for other in self.nodes.values() if other is not node]
-        doors = known if memory and known else [self.kernel.rng.choice(others)]
+        lasting = [other for other in self.nodes.values() if other is not node and other.name not in self._doomed]
+        door = self.core(self.kernel.rng.choice(lasting)).record.addresses[0]
+        doors = known if memory and known else [door]
         self.give(node, Join(tuple(doors)))
 
     # --- effects -------------------------------------------------------------------------------------------------
@@ -257,6 +263,8 @@ class MembershipWorld(World):
     def schedule(self, faults: Iterable[Fault]) -> None:
         """Let these faults happen, seconds counted from now."""
         for fault in faults:
+            if fault.kind in ("crash", "dark", "leave") and not fault.seconds:
+                self._doomed.update(fault.who)
             self.kernel.after(fault.at, self._happen, fault)
 
     def _happen(self, fault: Fault) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ import pytest
 
 from orchestrator.ray_keeper import LocalCluster, use_token
 
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""A shell's background job ignores interrupts, and so would every command that these tests start and interrupt."""
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = [
     "model.width=32",
