@@ -209,6 +209,9 @@ class Node:
                 self._tell_throughput(record.throughput.get(self.spec.name, 0.0))
             case events.Note(kind, detail):
                 self.note(kind, detail)
+            case events.Doubt(peer, reason):
+                if self.mesh is not None:
+                    self.mesh.hint(peer, reason)
             case events.Failed(reason):
                 self.note("failed", reason)
                 self.ended_at = time.monotonic()

@@ -30,7 +30,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "status":
             from orchestrator.status import show_status
 
-            return show_status(options.run, options.address, as_json=options.json, console=console)
+            return show_status(
+                options.run,
+                options.address,
+                via=options.via,
+                as_json=options.json,
+                watch=options.watch,
+                console=console,
+            )
         config = load(options.config, options.set)
         if options.dry_run:
             sys.stdout.write(as_yaml(config))
@@ -142,7 +149,9 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="show a running run's mesh")
     status.add_argument("run", nargs="?", default="", help="run id; the newest one by default")
     status.add_argument("--address", default="", help="address of its Ray cluster")
-    status.add_argument("--json", action="store_true", help="print JSON")
+    status.add_argument("--via", default="", metavar="NAME", help="ask this participant; by default whoever answers")
+    status.add_argument("--json", action="store_true", help="print JSON; with --watch one line each time")
+    status.add_argument("--watch", action="store_true", help="go on, once a second, until Ctrl-C or the run's end")
     return parser
 
 

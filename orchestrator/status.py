@@ -4,42 +4,112 @@ from __future__ import annotations
 
 import json
 import sys
+import time
+from typing import Any
 
 from rich.console import Console
+from rich.live import Live
 
+from actors.records import MeshStatus
 from orchestrator.config import ConfigError
 from orchestrator.ray_keeper import runs_folder, use_token
 from orchestrator.telemetry.mesh_map import render_status, status_json
 
 ANSWER_S = 10.0
+WATCH_S = 1.0
 
 
-def show_status(run: str, address: str, *, as_json: bool, console: Console) -> int:
-    """Print the status of `run` (or of the newest run); return the exit code."""
+def show_status(run: str, address: str, *, via: str, as_json: bool, watch: bool, console: Console) -> int:
+    """Print the status of `run` (or of the newest run), once or until it ends; return the exit code.
+
+    Args:
+        run: id of the run; empty for the newest.
+        address: of its Ray cluster; empty for the one that the run's note names.
+        via: name of the participant to ask; empty for whoever answers.
+        as_json: for programs.
+        watch: ask again every second.
+        console: where people read.
+    """
     address, run = _find(run, address)
     import ray  # only now: Ray reads its token when it is imported
-    from ray.util import list_named_actors
 
     from actors.spec import NAMESPACE
 
     ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level="ERROR")
     try:
-        names = [entry["name"] for entry in list_named_actors(all_namespaces=True) if entry["namespace"] == NAMESPACE]
-        meshes = sorted(name for name in names if name.startswith(f"tessera/{run}/") and name.count("/") == 3)
-        for name in meshes:
-            actor = ray.get_actor(name, namespace=NAMESPACE)
-            try:
-                status = ray.get(actor.status.remote(), timeout=ANSWER_S)
-            except ray.exceptions.RayError:
-                continue
-            if as_json:
-                sys.stdout.write(json.dumps(status_json(status), indent=1) + "\n")
-            else:
-                console.print(render_status(status))
-            return 0
+        window = Window(run, address, via)
+        if watch:
+            _watch(window, as_json=as_json, console=console)
+        elif as_json:
+            sys.stdout.write(json.dumps(status_json(window.ask()), indent=1) + "\n")
+        else:
+            console.print(render_status(window.ask()))
     finally:
         ray.shutdown()
-    raise ConfigError(f"no participant of run {run} answers at {address}: it may have ended.")
+    return 0
+
+
+class Window:
+    """Asks participants of one run; whoever answered last is asked first.
+
+    Raises ConfigError where nobody answers.
+    """
+
+    def __init__(self, run: str, address: str, via: str) -> None:
+        self._run, self._address, self._via = run, address, via
+        self._favourite = ""
+
+    def ask(self) -> MeshStatus:
+        """The newest status."""
+        import ray
+
+        from actors.spec import NAMESPACE
+
+        for name in self._names():
+            try:
+                answer: Any = ray.get_actor(name, namespace=NAMESPACE).status.remote()
+                status: MeshStatus = ray.get(answer, timeout=ANSWER_S)
+            except (ray.exceptions.RayError, ValueError):  # ValueError: it ended meanwhile
+                continue
+            self._favourite = name
+            return status
+        who = f"participant {self._via!r}" if self._via else "no participant"
+        ending = " does not answer" if self._via else " answers"
+        raise ConfigError(f"{who} of run {self._run}{ending} at {self._address}: it may have ended.")
+
+    def _names(self) -> list[str]:
+        from ray.util import list_named_actors
+
+        from actors.spec import NAMESPACE
+
+        names = [entry["name"] for entry in list_named_actors(all_namespaces=True) if entry["namespace"] == NAMESPACE]
+        meshes = sorted(name for name in names if name.startswith(f"tessera/{self._run}/") and name.count("/") == 3)
+        if self._via:
+            known = {name.split("/")[3]: name for name in meshes}
+            if self._via not in known:
+                there = ", ".join(sorted(known)) or "nobody"
+                raise ConfigError(f"there is no participant {self._via!r} in run {self._run}; there is {there}.")
+            return [known[self._via]]
+        return sorted(meshes, key=lambda name: name != self._favourite)
+
+
+def _watch(window: Window, *, as_json: bool, console: Console) -> None:
+    """Until the run ends, everyone is gone, or a person has seen enough."""
+    status = window.ask()
+    with Live(console=console, screen=False, auto_refresh=False, transient=False) as live:
+        while True:
+            if as_json:
+                sys.stdout.write(json.dumps(status_json(status)) + "\n")
+                sys.stdout.flush()
+            else:
+                live.update(render_status(status), refresh=True)
+            if status.phase in ("finished", "failed"):
+                return
+            try:
+                time.sleep(WATCH_S)
+                status = window.ask()
+            except KeyboardInterrupt:
+                return
 
 
 def _find(run: str, address: str) -> tuple[str, str]:

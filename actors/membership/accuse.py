@@ -26,7 +26,7 @@ class Court:
     def __init__(
         self,
         context: Context,
-        look: Callable[[str], None],
+        look: Callable[[str], bool],
         call: Callable[[str], None],
         last_answer: Callable[[], float],
         buried: Callable[[str], None],

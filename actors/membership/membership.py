@@ -208,9 +208,8 @@ class Membership:
                     self._prober.start(peer, hinted=True)
                 self._prober.unreachable(peer, refused)
             case Hint(peer, reason):
-                if self._table.is_live(peer):
+                if self._table.is_live(peer) and self._prober.start(peer, hinted=True):
                     self._context.note("hint", peer, f"{self._context.named(peer)} is probed at once: {reason}")
-                    self._prober.start(peer, hinted=True)
             case Join(addresses):
                 self._rejoin.join(tuple(one for one in addresses if one not in self.record.addresses))
             case Update(changes):

@@ -100,18 +100,19 @@ class Prober:
 
     # --- our own -------------------------------------------------------------------------------------------------
 
-    def start(self, target: str, *, hinted: bool = False) -> None:
-        """Probe a member now, unless that is under way."""
+    def start(self, target: str, *, hinted: bool = False) -> bool:
+        """Probe a member now, unless that is under way; whether it was not."""
         for probe in self._probes.values():
             if probe.target == target:
                 probe.hinted |= hinted
-                return
+                return False
         context = self._context
         profile, scale = context.profile, context.awareness.scale
         now = context.now
         relay_at, fail_at = now + profile.timeout_s * scale, now + profile.probe_s * scale
         self._probes[self._number()] = Probe(target, now, relay_at, fail_at, hinted)
         self.call(target, self._seq)
+        return True
 
     def call(self, target: str, seq: int = 0) -> None:
         """Ping; with number 0 nobody waits for the answer."""

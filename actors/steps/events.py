@@ -180,6 +180,14 @@ class Note:
 
 
 @dataclass(frozen=True)
+class Doubt:
+    """A peer keeps us waiting: the mesh should look whether it is there. Convicts nobody."""
+
+    peer: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Failed:
     """The run cannot go on; everyone has been told."""
 
@@ -191,4 +199,4 @@ class Finished:
     """The closing step is decided: the run is complete."""
 
 
-Effect = Send | Compute | ExportGradient | ApplyUpdate | Committed | Note | Failed | Finished
+Effect = Send | Compute | ExportGradient | ApplyUpdate | Committed | Note | Doubt | Failed | Finished

@@ -129,7 +129,8 @@ class Hop:
                 f"{_which(message)}: {context.me.name} (stage {context.me.stage}) sent the activation to "
                 f"{context.named(entry.next_hop)} and got no gradient back"
             )
-            context.waits.start(context.now, ("hop", message.step, message.index), "hop", text, self._depth())
+            key = ("hop", message.step, message.index)
+            context.waits.start(context.now, key, "hop", text, self._depth(), entry.next_hop)
         else:
             context.router.returned(entry.next_hop)
             del self._entries[(message.purpose, message.index)]

@@ -95,7 +95,7 @@ class Leader:
                 counted.setdefault(peer, []).append(index)
         for member in context.view.members:
             text = f"step {plan.step}: {context.named(member.peer_id)} did not report its stage's average"
-            context.waits.start(context.now, ("prepared", member.peer_id), "prepared", text, 3)
+            context.waits.start(context.now, ("prepared", member.peer_id), "prepared", text, 3, member.peer_id)
         context.send_all(Average(plan.step, plan.commit, {peer: tuple(part) for peer, part in counted.items()}))
 
     def _decide(self) -> None:

@@ -50,7 +50,7 @@ class Origin:
             f"{context.named(hop)} and it did not come back"
         )
         key = ("origin", context.step, purpose, index)
-        context.waits.start(context.now, key, "origin", text, self._depth(purpose))
+        context.waits.start(context.now, key, "origin", text, self._depth(purpose), hop)
         message = Forward(context.step, context.commit, index, purpose, 0, context.me.peer_id)
         context.send(hop, message, TokensOf(context.step, index, purpose))
 

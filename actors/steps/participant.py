@@ -18,6 +18,7 @@ from actors.steps.events import (
     ApplyUpdate,
     Committed,
     Computed,
+    Doubt,
     Effect,
     Event,
     ExportGradient,
@@ -148,6 +149,9 @@ class Participant:
             case LocalFailure(reason):
                 context.fail(reason)
             case Tick():
+                for peer, reason in context.waits.doubtful(context.now).items():
+                    if peer != context.me.peer_id:
+                        context.out.append(Doubt(peer, reason))
                 overdue = context.waits.expired(context.now)
                 if overdue:
                     context.fail(f"deadline passed: {overdue}")

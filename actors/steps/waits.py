@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 
@@ -11,12 +12,24 @@ FACTOR = 10.0
 """Patience afterwards, in the longest time that such a wait has taken."""
 
 
+HINT = 0.5
+"""Share of the patience after which the mesh is asked to look after whoever keeps us waiting."""
+
+
 @dataclass
 class _Wait:
     kind: str
     since: float
     deadline: float
     text: str
+    peer: str
+    hinted: bool = False
+
+    def hint_at(self) -> float:
+        """When the peer becomes doubtful; infinite where nobody else is awaited, or it was said already."""
+        if self.hinted or not self.peer:
+            return math.inf
+        return self.since + HINT * (self.deadline - self.since)
 
 
 class Waits:
@@ -37,16 +50,16 @@ class Waits:
         unit = self._floor * FIRST if longest is None else max(self._floor, FACTOR * longest)
         return unit * max(1, depth)
 
-    def start(self, now: float, key: Hashable, kind: str, text: str, depth: int = 1) -> None:
-        """Begin to wait; `text` says for what and from whom."""
-        self._open[key] = _Wait(kind, now, now + self.patience(kind, depth), text)
+    def start(self, now: float, key: Hashable, kind: str, text: str, depth: int = 1, peer: str = "") -> None:
+        """Begin to wait; `text` says for what and from whom, `peer` is who must do something for it to end."""
+        self._open[key] = _Wait(kind, now, now + self.patience(kind, depth), text, peer)
 
     def restart(self, now: float, key: Hashable) -> None:
         """Something moved: the wait gets its full time again."""
         wait = self._open.get(key)
         if wait is not None:
             wait.deadline += now - wait.since
-            wait.since = now
+            wait.since, wait.hinted = now, False
 
     def done(self, now: float, key: Hashable, depth: int = 1) -> None:
         """What was awaited is here."""
@@ -60,8 +73,17 @@ class Waits:
         self._open.clear()
 
     def next_deadline(self) -> float | None:
-        """Return the earliest deadline, None without waits."""
-        return min((wait.deadline for wait in self._open.values()), default=None)
+        """Return when a wait is over or its peer becomes doubtful, whichever is first; None without waits."""
+        return min((min(wait.deadline, wait.hint_at()) for wait in self._open.values()), default=None)
+
+    def doubtful(self, now: float) -> dict[str, str]:
+        """Peers that have kept us waiting for half of the patience, each named once, with what was awaited."""
+        found: dict[str, str] = {}
+        for wait in self._open.values():
+            if wait.hint_at() <= now:
+                wait.hinted = True
+                found.setdefault(wait.peer, f"{wait.text} (waited {now - wait.since:.0f} s)")
+        return found
 
     def expired(self, now: float) -> str | None:
         """Return the text of the wait that is overdue longest, None when all are in time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -15,13 +16,20 @@ from orchestrator.telemetry.files import plain
 from orchestrator.telemetry.text import count, duration, layers, loss, share, shorten, size
 from orchestrator.telemetry.timeline import moment
 
-STATES = {"active": ("●", "green"), "joining": ("◐", "yellow"), "dead": ("○", "red")}
+STATES = {
+    "active": ("●", "green"),
+    "joining": ("◐", "yellow"),
+    "suspect": ("◍", "yellow"),
+    "draining": ("◑", "cyan"),
+    "left": ("◌", "bright_black"),
+    "dead": ("○", "red"),
+}
 """Mark and colour of a state; the marks differ too, for logs and for those who do not tell the colours apart."""
 STAGE_COLOURS = ("blue", "cyan", "yellow", "magenta", "green", "bright_magenta", "bright_cyan", "bright_yellow")
 MAP_WIDTH = 20
 CROWD = 3
 """With more replicas than this a stage's line shows names only, and first of all whoever is not active."""
-MAX_STAGES, MAX_LINKS, MAX_EVENTS = 12, 16, 8
+MAX_STAGES, MAX_LINKS, MAX_EVENTS, MAX_MEMBERS = 12, 16, 8, 24
 
 
 def layer_bar(member: ParticipantStatus, total: int, width: int = MAP_WIDTH) -> Text:
@@ -72,6 +80,8 @@ def render_status(status: MeshStatus, latest: CommitRecord | None = None) -> Ren
     if other:
         names = ", ".join(shorten(name, 40) for name in other)
         parts.append(Text(f"other data than the run's, so neither originate nor compute losses: {names}", "yellow"))
+    if status.view:
+        parts += [Text(), *view_lines(status), _mesh(status)]
     if status.links:
         parts += [Text(), _links(status)]
     if status.refused:
@@ -127,6 +137,72 @@ def _participants(status: MeshStatus) -> Table:
                 Text(member.state, colour),
             )
     return table
+
+
+def view_lines(status: MeshStatus) -> list[Text]:
+    """What the observer believes of the mesh as a whole: its view, who has another one, whether the mesh looks cut."""
+    here = [member for member in status.participants if member.state not in ("dead", "left")]
+    other = differing(status)
+    line = Text(f"view {status.view} of {shorten(status.observer, 20)}: {len(here)} members, ")
+    if other:
+        line.append(f"{len(other)} showed another one last", "yellow")
+    else:
+        line.append("all that were heard agree", "green")
+    lines = [line]
+    if status.health:
+        lines.append(Text(f"its own health {status.health} of 8 (0 is well): it misses answers", "yellow"))
+    if status.beyond:
+        text = f"CUT: {len(status.beyond)} fell silent together and are tried again: {_some(status.beyond)}"
+        lines.append(Text(text, "bold red"))
+    if status.split:
+        text = f"SPLIT VIEW: {_some(status.split)} stay with another view; compare `status --via` of both"
+        lines.append(Text(text, "bold red"))
+    return lines
+
+
+def differing(status: MeshStatus) -> list[str]:
+    """Names of members whose last shown view hash is not the observer's."""
+    return [
+        member.name
+        for member in status.participants
+        if member.state not in ("dead", "left") and member.view and member.view != status.view
+    ]
+
+
+def _some(names: Sequence[str], most: int = 6) -> str:
+    shown = ", ".join(shorten(name, 24) for name in names[:most])
+    return shown + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _mesh(status: MeshStatus) -> Table:
+    """Membership: those who are not simply there come first."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("member", no_wrap=True, overflow="ellipsis", max_width=18)
+    table.add_column("state", no_wrap=True)
+    table.add_column("incarnation", justify="right", no_wrap=True)
+    table.add_column("round trip", justify="right", no_wrap=True)
+    table.add_column("view", no_wrap=True)
+    table.add_column("suspected by", no_wrap=True, overflow="ellipsis", max_width=22)
+    ordered = sorted(status.participants, key=lambda member: (member.state == "active", member.stage, member.name))
+    for member in ordered[:MAX_MEMBERS]:
+        mark, colour = STATES.get(member.state, ("?", "white"))
+        table.add_row(
+            Text(shorten(member.name, 40)),
+            Text(f"{mark} {member.state}", colour),
+            str(member.incarnation),
+            "–" if member.rtt_ms is None else f"{member.rtt_ms:.1f} ms",
+            _view(member, status.view),
+            Text(_some(member.suspected_by, 2), "yellow"),
+        )
+    if len(ordered) > MAX_MEMBERS:
+        table.add_row(Text(f"… and {len(ordered) - MAX_MEMBERS} more", "dim"))
+    return table
+
+
+def _view(member: ParticipantStatus, own: str) -> Text:
+    if member.state in ("dead", "left") or not member.view:
+        return Text("–", "dim")
+    return Text("equal", "green") if member.view == own else Text(f"≠ {member.view[:6]}", "yellow")
 
 
 def _links(status: MeshStatus) -> Table:

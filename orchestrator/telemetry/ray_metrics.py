@@ -12,6 +12,7 @@ from collections import Counter
 from typing import Any
 
 from actors.records import CommitRecord, Event, MeshStatus
+from orchestrator.telemetry.mesh_map import STATES, differing
 
 GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "tessera_loss": ("Training loss of the newest step, nats a token", ()),
@@ -21,6 +22,10 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "tessera_participant_tokens_per_second": ("Measured speed of a participant's shards", ("participant", "stage")),
     "tessera_model_share": ("Parameters that a participant holds over all", ("participant", "stage")),
     "tessera_participants": ("Active participants of a stage", ("stage",)),
+    "tessera_members": ("Members by the state that the observer believes", ("state",)),
+    "tessera_view_mismatches": ("Members whose view hash is not the observer's", ()),
+    "tessera_beyond_cut": ("Members that fell silent together, probably behind a cut", ()),
+    "tessera_mesh_health": ("Local health score of the observer, 0 is well", ()),
 }
 COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "tessera_tokens_total": ("Trained tokens", ()),
@@ -79,6 +84,12 @@ class RayMetrics:
             self._set("tessera_model_share", 0.0 if dead else member.share, **self._who(member.name))
             if dead:
                 self._set("tessera_participant_tokens_per_second", 0.0, **self._who(member.name))
+        states = Counter(member.state for member in status.participants)
+        for state in STATES:
+            self._set("tessera_members", states[state], state=state)
+        self._set("tessera_view_mismatches", len(differing(status)))
+        self._set("tessera_beyond_cut", len(status.beyond))
+        self._set("tessera_mesh_health", status.health)
         for stage, number in active.items():
             self._set("tessera_participants", number, stage=str(stage))
 

@@ -10,8 +10,11 @@ from orchestrator.telemetry.markup import Markup, tag
 from orchestrator.telemetry.mesh_picture import stage_css
 from orchestrator.telemetry.text import duration, shorten
 
-TROUBLE = ("lost", "dead", "fail", "fault", "refus", "kill", "crash", "error", "switched off", "left", "drop")
-ARRIVAL = ("join", "active", "recover", "ready", "back", "start", "finish")
+TROUBLE = (
+    *("lost", "dead", "fail", "fault", "refus", "kill", "crash", "error", "switched off", "left", "drop"),
+    *("partition", "split"),
+)
+ARRIVAL = ("join", "active", "recover", "ready", "back", "start", "finish", "heal")
 MAX_MARKS = 400
 DENSE = 20
 """From this many lanes on they are drawn closer together."""

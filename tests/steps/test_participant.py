@@ -9,6 +9,7 @@ import pytest
 
 from actors.steps.events import Compute, Effect, Send
 from actors.steps.messages import Backward, Decision, Forward, Prepared, Purpose, Slice
+from actors.steps.waits import Waits
 from tests.steps.world import World
 
 LAYOUTS = [[1], [3], [1, 1], [2, 1, 2], [2, 2, 2, 2], [1, 3, 1]]
@@ -193,3 +194,40 @@ def test_another_config_is_refused_at_the_start() -> None:
     world.participants[other.peer_id] = Participant(setup, world.roster, other, Traffic)
     world.run()
     assert any("another run config" in reason for reason in world.failures.values())
+
+
+def test_whoever_keeps_others_waiting_becomes_doubtful_before_the_run_fails() -> None:
+    world = World(2, [1, 1, 1], validate_every=0)
+    world.silent.add("s2r0")
+    world.run()
+    assert not world.doubts, "while nobody is ready there is nothing to wait for"
+    world = World(2, [1, 1, 1], lambda name, effect: _fall_silent(world, name, effect), validate_every=0)
+    world.run()
+    assert ("s1r0", "s2r0") in {(waiting, peer) for waiting, peer, _ in world.doubts}
+    reasons = [reason for waiting, peer, reason in world.doubts if (waiting, peer) == ("s1r0", "s2r0")]
+    assert "s1r0 (stage 1) sent the activation to s2r0 (stage 2)" in reasons[0]
+    assert world.failures["s1r0"], "a doubt ends nothing, the deadline does"
+
+
+def _fall_silent(world: World, name: str, effect: Effect) -> list[Effect]:
+    """The last stage stops as soon as it has something to compute."""
+    if name == "s2r0" and isinstance(effect, Compute):
+        world.silent.add("s2r0")
+        return []
+    return [effect]
+
+
+def test_a_wait_that_moves_makes_nobody_doubtful() -> None:
+    waits = Waits(10.0)
+    waits.start(0.0, "key", "hop", "the gradient of ben", peer="ben")
+    waits.start(0.0, "other", "hop", "another one of ben", peer="ben")
+    waits.start(0.0, "own", "shard", "the own shard")
+    assert waits.next_deadline() == 30.0
+    waits.restart(20.0, "key")
+    assert waits.doubtful(29.0) == {}
+    assert waits.doubtful(31.0) == {"ben": "another one of ben (waited 31 s)"}
+    assert waits.doubtful(49.0) == {}
+    assert waits.doubtful(50.0) == {"ben": "the gradient of ben (waited 30 s)"}
+    assert waits.doubtful(51.0) == {}
+    waits.done(52.0, "key")
+    assert waits.next_deadline() == 60.0

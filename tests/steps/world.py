@@ -23,6 +23,7 @@ from actors.steps.events import (
     Committed,
     Compute,
     Computed,
+    Doubt,
     Effect,
     Event,
     ExportGradient,
@@ -87,6 +88,8 @@ class World:
         self.records: dict[str, list[CommitRecord]] = {m.name: [] for m in members}
         self.failures: dict[str, str] = {}
         self.notes: list[Note] = []
+        self.doubts: list[tuple[str, str, str]] = []
+        """(who waits, for whom, what for)"""
         self.silent: set[str] = set()
         for member in members:
             self._at(self.random.random(), member.peer_id, LocalReady(self._hash(member.peer_id), 1, True))
@@ -100,10 +103,16 @@ class World:
                 self._tick()
 
     def _tick(self) -> None:
-        for peer, participant in self.participants.items():
-            deadline = participant.next_deadline()
-            if deadline is not None and not participant.failed and not participant.finished:
-                self._at(max(self.now, deadline), peer, Tick())
+        """Nothing moves: let time pass until the first one wants to be woken."""
+        waiting = [
+            (deadline, peer)
+            for peer, participant in self.participants.items()
+            if not participant.failed and not participant.finished and self.name(peer) not in self.silent
+            if (deadline := participant.next_deadline()) is not None
+        ]
+        if waiting:
+            deadline, peer = min(waiting)
+            self._at(max(self.now, deadline), peer, Tick())
 
     def _at(self, when: float, peer: str, event: Event) -> None:
         heapq.heappush(self._queue, (when, next(self._order), peer, event))
@@ -141,6 +150,8 @@ class World:
                 self.records[self.name(peer)].append(record)
             case Note():
                 self.notes.append(effect)
+            case Doubt():
+                self.doubts.append((self.name(peer), self.name(effect.peer), effect.reason))
             case Failed(reason):
                 self.failures[self.name(peer)] = reason
             case Finished():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import socket
 import ssl
 import subprocess
@@ -62,9 +63,15 @@ def test_two_ray_clusters_train_one_model(cluster: Cluster, tmp_path: Path) -> N
     assert losses[0] == losses[1]
 
 
-def status(cluster: Cluster, run_id: str) -> dict[str, object]:
-    """Return what `status --json` prints."""
+def status_command(cluster: Cluster, run_id: str, *options: str) -> list[str]:
+    """`status --json` with more options."""
     command = [sys.executable, "-m", "orchestrator", "status", run_id, "--address", cluster.address, "--json"]
+    return [*command, *options]
+
+
+def status(cluster: Cluster, run_id: str, *options: str) -> dict[str, object]:
+    """Return what `status --json` prints."""
+    command = status_command(cluster, run_id, *options)
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     found: dict[str, object] = json.loads(done.stdout[done.stdout.index("{") :])
     return found
@@ -139,6 +146,28 @@ def test_strangers_are_refused_and_training_goes_on(cluster: Cluster, tmp_path: 
     context = client_context(stranger)
     context.verify_mode = ssl.CERT_NONE
     knock_with_key(address, context, os.urandom(1000))
+    names = sorted(p["name"] for p in before["participants"])  # type: ignore[attr-defined]
+    views = set()
+    for name in names:
+        found = status(cluster, "hostile", "--via", name)
+        assert found["observer"] == name
+        views.add(found["view"])
+    assert len(views) == 1, "whoever is asked, the mesh is the same"
+    nobody = subprocess.run(
+        status_command(cluster, "hostile", "--via", "zoe"), cwd=ROOT, check=False, capture_output=True, text=True
+    )
+    assert nobody.returncode == 2
+    assert f"there is no participant 'zoe' in run hostile; there is {', '.join(names)}" in nobody.stdout + nobody.stderr
+    watch = subprocess.Popen(
+        status_command(cluster, "hostile", "--watch"), cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    cluster.started.append(watch)
+    assert watch.stdout is not None
+    lines = [line for line in (watch.stdout.readline() for _ in range(3)) if line.startswith("{")]
+    assert all(json.loads(line)["run_id"] == "hostile" for line in lines)
+    assert len(lines) >= 2
+    watch.send_signal(signal.SIGINT)
+    assert watch.wait(timeout=DEADLINE_S) == 0
     seen = steps(cluster, "hostile")
     wait_for(lambda: steps(cluster, "hostile") >= seen + 3, DEADLINE_S, "three more steps")
     after = status(cluster, "hostile")

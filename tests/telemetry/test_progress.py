@@ -172,6 +172,43 @@ def test_status_fits_eighty_columns(number: int, stages: int) -> None:
     assert ("other data" in text) == (stages > 1)
 
 
+def test_status_shows_what_the_mesh_believes() -> None:
+    members = runs.participants(6, 2)
+    mine = "00c0ffee00c0ffee"
+    shown = [mine, mine, "dead0000dead0000", "", mine, mine]
+    states = ["active", "suspect", "active", "joining", "left", "dead"]
+    members = [
+        dataclasses.replace(
+            member, view=view, state=state, incarnation=1_760_000_000 + n, rtt_ms=None if n == 0 else 12.5 * n
+        )
+        for n, (member, view, state) in enumerate(zip(members, shown, states, strict=True))
+    ]
+    members[1] = dataclasses.replace(members[1], suspected_by=("cleo", "dora"))
+    status = dataclasses.replace(
+        runs.status(members, 3, 20), view=mine, health=2, beyond=("emil", "fay"), split=("cleo",)
+    )
+    console = terminal()
+    console.print(render_status(status))
+    lines = written(console)
+    text = "\n".join(lines)
+    assert max(len(line) for line in lines) <= 80
+    assert f"view {mine} of ada: 4 members, 1 showed another one last" in text
+    assert "its own health 2 of 8" in text
+    assert "CUT: 2 fell silent together and are tried again: emil, fay" in text
+    assert "SPLIT VIEW: cleo stay" in text
+    (suspect,) = [line for line in lines if line.startswith("ben") and "1760000001" in line]
+    assert all(word in suspect for word in ("◍ suspect", "12.5 ms", "equal", "cleo, dora"))
+    (other,) = [line for line in lines if line.startswith("cleo") and "1760000002" in line]
+    assert "≠ dead00" in other
+    found = status_json(status)
+    assert found["view"] == mine
+    assert found["participants"][1]["suspected_by"] == ["cleo", "dora"]
+    whole = [dataclasses.replace(member, view=mine, state="active", suspected_by=()) for member in members]
+    console = terminal()
+    console.print(render_status(dataclasses.replace(status, participants=tuple(whole), beyond=(), split=(), health=0)))
+    assert "6 members, all that were heard agree" in "\n".join(written(console))
+
+
 def test_status_for_programs() -> None:
     members = runs.participants(2, 2)
     found = status_json(runs.status(members, 3, 20), next(runs.commits(1, members)))
