@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -39,7 +40,8 @@ def show_status(run: str, address: str, *, via: str, as_json: bool, watch: bool,
     try:
         window = Window(run, address, via)
         if watch:
-            _watch(window, as_json=as_json, console=console)
+            with contextlib.suppress(KeyboardInterrupt):  # a person has seen enough
+                _watch(window, as_json=as_json, console=console)
         elif as_json:
             sys.stdout.write(json.dumps(status_json(window.ask()), indent=1) + "\n")
         else:
@@ -94,22 +96,18 @@ class Window:
 
 
 def _watch(window: Window, *, as_json: bool, console: Console) -> None:
-    """Until the run ends, everyone is gone, or a person has seen enough."""
-    status = window.ask()
-    with Live(console=console, screen=False, auto_refresh=False, transient=False) as live:
+    """Until the run ends or nobody answers."""
+    with contextlib.nullcontext() if as_json else Live(console=console, auto_refresh=False) as live:
         while True:
-            if as_json:
+            status = window.ask()
+            if live is None:
                 sys.stdout.write(json.dumps(status_json(status)) + "\n")
                 sys.stdout.flush()
             else:
                 live.update(render_status(status), refresh=True)
             if status.phase in ("finished", "failed"):
                 return
-            try:
-                time.sleep(WATCH_S)
-                status = window.ask()
-            except KeyboardInterrupt:
-                return
+            time.sleep(WATCH_S)
 
 
 def _find(run: str, address: str) -> tuple[str, str]:

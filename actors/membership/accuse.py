@@ -119,15 +119,18 @@ class Court:
         needed = 1 + context.profile.confirmations
         enough = len(suspicion.accusers) >= needed and accusation.evidence is Evidence.SILENT
         if enough and accusation.accuser != context.me:
+            context.broadcasts.heard(accusation.subject, accusation.accuser)
             return
         if suspicion.add(accusation.accuser, accusation.evidence):
             most = needed if accusation.evidence is Evidence.SILENT else 2 * needed
             if len(suspicion.accusers) <= most:
-                context.broadcasts.add(accusation.subject, accusation.wire, accusation.accuser)
+                # The first has to reach those who look; confirmations only a few of those who judge.
+                known = context.profile.least_told // (2 if len(suspicion.accusers) == 1 else 4)
+                context.broadcasts.add(accusation.subject, accusation.wire, known, accusation.accuser)
             suspicion.deadline = self._deadline(suspicion)
             self._due = None
-        else:  # half as well known is enough: it only has to reach those who look, and the subject
-            context.broadcasts.heard(accusation.subject, accusation.accuser, context.profile.least_told // 2)
+        else:
+            context.broadcasts.heard(accusation.subject, accusation.accuser)
 
     def _deadline(self, suspicion: Suspicion) -> float:
         return suspicion.since + suspicion.time(self._context.profile, self._context.members - 2)
@@ -175,7 +178,7 @@ class Court:
         context, subject = self._context, verdict.subject
         record = context.table.records[subject]
         if not context.table.is_live(subject) or verdict.incarnation < record.incarnation:
-            context.broadcasts.heard(subject, "", context.profile.least_told)
+            context.broadcasts.heard(subject)
             return
         context.table.bury(subject, Gone(context.now, verdict.incarnation, verdict))
         self._end(subject, verdict.wire)
@@ -197,5 +200,5 @@ class Court:
     def _end(self, subject: str, wire: bytes) -> None:
         self._context.suspicions.pop(subject, None)
         self._due = None
-        self._context.broadcasts.add(subject, wire)
+        self._context.broadcasts.add(subject, wire, self._context.profile.least_told)
         self._buried(subject)

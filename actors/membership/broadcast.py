@@ -13,6 +13,8 @@ LIMIT = 8192
 class _News:
     wire: bytes
     age: int
+    most: int
+    """Heard so often from others it is dropped."""
     told: int = 0
     heard: int = 0
 
@@ -32,12 +34,15 @@ class Broadcasts:
     def __len__(self) -> int:
         return len(self.news)
 
-    def add(self, subject: str, wire: bytes, accuser: str = "") -> None:
-        """Tell this. `accuser` keeps suspicions of several accusers apart; news of the subject itself ends them."""
+    def add(self, subject: str, wire: bytes, most: int, accuser: str = "") -> None:
+        """Tell this until we heard it `most` times from others.
+
+        `accuser` keeps suspicions of several accusers apart; news of the subject itself ends them.
+        """
         if not accuser:
             self.drop(subject)
         self._count += 1
-        self.news[subject, accuser] = _News(wire, self._count)
+        self.news[subject, accuser] = _News(wire, self._count, most)
         if len(self.news) > LIMIT:
             del self.news[max(self.news, key=lambda key: self.news[key].told)]
 
@@ -46,12 +51,12 @@ class Broadcasts:
         for key in [key for key in self.news if key[0] == subject]:
             del self.news[key]
 
-    def heard(self, subject: str, accuser: str, most: int) -> None:
-        """Somebody told us what we tell; after `most` times it is well known (the counter of Demers et al., 1987)."""
+    def heard(self, subject: str, accuser: str = "") -> None:
+        """Somebody told us what we tell: often enough, and it is well known (the counter of Demers et al., 1987)."""
         piece = self.news.get((subject, accuser))
         if piece is not None:
             piece.heard += 1
-            if piece.heard >= most:
+            if piece.heard >= piece.most:
                 del self.news[subject, accuser]
 
     def clear(self) -> None:

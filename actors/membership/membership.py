@@ -329,7 +329,7 @@ class Membership:
             if record.digest != known.digest:
                 context.refused["twin"] += 1
             else:
-                context.broadcasts.heard(peer, "", context.profile.least_told)
+                context.broadcasts.heard(peer)
             return
         if record.state is State.LEFT:
             if gone is None:
@@ -339,7 +339,7 @@ class Membership:
             return
         what = "back" if gone is not None else "refuted" if self._court.refuted(peer, record.incarnation) else "updated"
         self._table.put(record)
-        context.broadcasts.add(peer, record.wire)
+        context.broadcasts.add(peer, record.wire, context.profile.least_told)
         context.changed(peer, what)
         if what == "back":
             self._found(peer, f"{record.name} is back, incarnation {record.incarnation}")
@@ -351,7 +351,7 @@ class Membership:
             context.refused["too-many-members"] += 1
             return
         self._table.put(record)
-        context.broadcasts.add(record.peer_id, record.wire)
+        context.broadcasts.add(record.peer_id, record.wire, context.profile.least_told)
         context.changed(record.peer_id, "joined")
         self._found(record.peer_id, f"{record.name} joined")
 
@@ -399,7 +399,7 @@ class Membership:
         """A new record of our own, told at once."""
         record = self._context.notary.record(self._card, self._life, incarnation)
         self._table.set_me(record)
-        self._context.broadcasts.add(record.peer_id, record.wire)
+        self._context.broadcasts.add(record.peer_id, record.wire, self._context.profile.least_told)
         self._context.changed_at = self._context.now
         self._gossip_at = self._context.now
 
