@@ -76,12 +76,18 @@ class Context:
 
     def some_live(self, count: int, but: str = "") -> list[str]:
         """Up to `count` random others in the view."""
-        live = self.table.live
-        if len(live) <= count + 1:
+        live, random = self.table.live, self.rng.random
+        total = len(live)
+        if total <= 4 * count:
             chosen = [peer for peer in live if peer != but]
             self.rng.shuffle(chosen)
             return chosen[:count]
-        return [peer for peer in self.rng.sample(live, count + 1) if peer != but][:count]
+        chosen = []
+        while len(chosen) < count:
+            peer = live[int(random() * total)]
+            if peer != but and peer not in chosen:
+                chosen.append(peer)
+        return chosen
 
     def changed(self, peer: str, what: str) -> None:
         """The view changed."""

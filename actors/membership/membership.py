@@ -438,9 +438,9 @@ class Membership:
     def _gossip(self) -> None:
         context, profile = self._context, self._context.profile
         limit = profile.retransmits(context.members)
-        doubtful = len(context.suspicions)
-        hearers = [peer for peer in context.some_live(profile.fanout + doubtful) if peer not in context.suspicions]
-        for peer in hearers[: profile.fanout]:
+        doubtful = context.suspicions
+        hearers = context.some_live(profile.fanout + min(len(doubtful), 2 * profile.fanout))
+        for peer in [peer for peer in hearers if peer not in doubtful][: profile.fanout]:
             news = context.broadcasts.take(_ROOM, limit)
             if not news:
                 break

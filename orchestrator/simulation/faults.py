@@ -34,6 +34,11 @@ class Fault:
     value: float = 0.0
     """loss: the share; slow: seconds; crash and dark: 1 when the process comes back with its memory."""
 
+    @property
+    def for_good(self) -> bool:
+        """Whether somebody goes and never comes back."""
+        return self.kind in ("crash", "dark", "leave") and not self.seconds
+
     def __str__(self) -> str:
         who = ",".join(self.who) or "-"
         return f"t={self.at:.2f} {self.kind} {who} {self.seconds:.2f} {self.value:g}"

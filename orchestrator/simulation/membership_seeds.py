@@ -32,8 +32,11 @@ def rough(seed: int, profile: MembershipProfile | None = None) -> Counter[str]:
     chosen = profile or MEMBERSHIP_PROFILES[rng.choice(["lan", "lan", "local", "wan"])]
     nodes = rng.randint(2, 10)
     quality = Quality(rng.choice([0.001, 0.02, 0.15]), rng.choice([0.0, 0.02, 0.1]))
-    world = MembershipWorld(seed, nodes, chosen, quality, Trace(), formed=rng.random() < 0.7)
+    formed = rng.random() < 0.7
+    world = MembershipWorld(seed, nodes, chosen, quality, Trace(), formed=formed)
     faults = random_schedule(rng, [f"n{number}" for number in range(nodes)], FAULTS_S)
+    if not formed:  # those whose only address is a founder who was never there cannot find each other
+        faults = [fault for fault in faults if not (fault.for_good and "n0" in fault.who)]
     world.schedule(faults)
     if rng.random() < 0.3:
         world.kernel.after(rng.uniform(0, FAULTS_S), _join, world, rng)
@@ -47,7 +50,7 @@ def rough(seed: int, profile: MembershipProfile | None = None) -> Counter[str]:
 
 
 def _join(world: MembershipWorld, rng: random.Random) -> None:
-    present = world.present()
+    present = [node for node in world.present() if node.name not in world.doomed]
     if present:
         world.reached["join"] += 1
         world.join(rng.choice(present))

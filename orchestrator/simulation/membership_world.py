@@ -94,7 +94,7 @@ class MembershipWorld(World):
         self._graves: dict[tuple[str, str], int] = {}
         self._count_bytes = count_bytes
         self._paused_until: dict[str, float] = {}
-        self._doomed: set[str] = set()
+        self.doomed: set[str] = set()
         """Names of those who will be gone for good."""
         cores = [self._new_core(number) for number in range(nodes)]
         records = {core.record.peer_id: core.record for core in cores}
@@ -153,7 +153,7 @@ class MembershipWorld(World):
             self.known_dead.pop(key, None)
         known = [self.core(node).records[peer].addresses[0] for peer in self.core(node).live[:3]]
         super().restart(node, memory=memory)
-        lasting = [other for other in self.nodes.values() if other is not node and other.name not in self._doomed]
+        lasting = [other for other in self.nodes.values() if other is not node and other.name not in self.doomed]
         door = self.core(self.kernel.rng.choice(lasting)).record.addresses[0]
         doors = known if memory and known else [door]
         self.give(node, Join(tuple(doors)))
@@ -263,8 +263,8 @@ class MembershipWorld(World):
     def schedule(self, faults: Iterable[Fault]) -> None:
         """Let these faults happen, seconds counted from now."""
         for fault in faults:
-            if fault.kind in ("crash", "dark", "leave") and not fault.seconds:
-                self._doomed.update(fault.who)
+            if fault.for_good:
+                self.doomed.update(fault.who)
             self.kernel.after(fault.at, self._happen, fault)
 
     def _happen(self, fault: Fault) -> None:
