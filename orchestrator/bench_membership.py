@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from statistics import median
 
+from orchestrator import bench_serf
+from orchestrator.bench_serf import proc_loopback
 from orchestrator.mesh_lab import Member, MeshLab, freeze, thaw
 
 PATIENCE_S = 60.0
@@ -28,6 +30,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", default="", help="network profile; lan, and wan for --simulate")
     parser.add_argument("--seconds", type=float, default=300.0, help="length of the run with pauses")
     parser.add_argument("--simulate", action="store_true", help="in virtual time")
+    parser.add_argument("--serf", action="store_true", help="measure Serf agents instead, as a yardstick")
     parser.add_argument("--seed", type=int, default=1)
 
 
@@ -39,6 +42,8 @@ def run(given: argparse.Namespace) -> dict[str, float]:
         return simulated(given.nodes, given.profile or "wan", given.seed, given.kill)
     if not os.environ.get(IN_NAMESPACE) and _may_unshare():
         return _in_namespace(given)
+    if given.serf:
+        return bench_serf.measure(given.nodes, given.kill, given.profile or "lan", given.repeats, proc_loopback)
     with tempfile.TemporaryDirectory(prefix="tessera-bench-") as folder:
         return measure(Path(folder), given.nodes, given.kill, given.profile or "lan", given.seconds, given.repeats)
 
@@ -56,6 +61,7 @@ def _in_namespace(given: argparse.Namespace) -> dict[str, float]:
         for name in ("nodes", "kill", "seconds", "seed", "repeats"):
             inner += [f"--{name}", str(getattr(given, name))]
         inner += ["--profile", given.profile] if given.profile else []
+        inner += ["--serf"] if given.serf else []
         command = ["unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", *inner]
         environment = {**os.environ, IN_NAMESPACE: "1"}
         done = subprocess.run(command, check=False, env=environment, stdout=subprocess.DEVNULL)
@@ -142,17 +148,9 @@ def _idle_bytes(lab: MeshLab, nodes: int, seconds: float = 60.0) -> float:
     """All bytes over loopback, headers and acknowledgements included, each counted once."""
     _say(f"idle for {seconds:.0f} s")
     time.sleep(SETTLE_S)
-    before, began = _loopback(), time.monotonic()
+    before, began = proc_loopback(), time.monotonic()
     time.sleep(seconds)
-    return (_loopback() - before) / (time.monotonic() - began) / nodes
-
-
-def _loopback() -> int:
-    for line in Path("/proc/net/dev").read_text().splitlines():
-        name, _, counts = line.partition(":")
-        if name.strip() == "lo":
-            return int(counts.split()[0])
-    raise SystemExit("no loopback interface")
+    return (proc_loopback() - before) / (time.monotonic() - began) / nodes
 
 
 def _stress(lab: MeshLab, names: list[str], seconds: float) -> tuple[int, int]:
