@@ -86,10 +86,13 @@ def test_one_that_only_hears_of_a_suspicion_never_convicts_by_itself() -> None:
 
 
 def _pause_everywhere() -> Table:
-    """Pauses of many lengths that begin at many places of a probe; the timers come first, the unread answers later."""
+    """Pauses of many lengths that begin while a probe is under way; the timers come first, the unread answers later."""
     table = Table(4)
     for number in range(40):
-        table.run(2.03 + 0.01 * number)
+        table.run(2.0)
+        while not any(sender == 0 and isinstance(message, Ping) for sender, _, message in table._outbox):
+            table.run(0.01)
+        table.run(0.01 * (number % 3))
         table.unread[0] = []
         table.run((0.6, 1.2, 2.5, 4.0)[number % 4])
         unread = table.unread.pop(0)
