@@ -14,7 +14,6 @@ from pathlib import Path
 from statistics import median
 
 from orchestrator import bench_serf
-from orchestrator.bench_serf import proc_loopback
 from orchestrator.mesh_lab import Member, MeshLab, freeze, thaw
 
 PATIENCE_S = 60.0
@@ -43,7 +42,7 @@ def run(given: argparse.Namespace) -> dict[str, float]:
     if not os.environ.get(IN_NAMESPACE) and _may_unshare():
         return _in_namespace(given)
     if given.serf:
-        return bench_serf.measure(given.nodes, given.kill, given.profile or "lan", given.repeats, proc_loopback)
+        return bench_serf.measure(given.nodes, given.kill, given.profile or "lan", given.repeats, _loopback)
     with tempfile.TemporaryDirectory(prefix="tessera-bench-") as folder:
         return measure(Path(folder), given.nodes, given.kill, given.profile or "lan", given.seconds, given.repeats)
 
@@ -148,9 +147,17 @@ def _idle_bytes(lab: MeshLab, nodes: int, seconds: float = 60.0) -> float:
     """All bytes over loopback, headers and acknowledgements included, each counted once."""
     _say(f"idle for {seconds:.0f} s")
     time.sleep(SETTLE_S)
-    before, began = proc_loopback(), time.monotonic()
+    before, began = _loopback(), time.monotonic()
     time.sleep(seconds)
-    return (proc_loopback() - before) / (time.monotonic() - began) / nodes
+    return (_loopback() - before) / (time.monotonic() - began) / nodes
+
+
+def _loopback() -> int:
+    for line in Path("/proc/net/dev").read_text().splitlines():
+        name, _, counts = line.partition(":")
+        if name.strip() == "lo":
+            return int(counts.split()[0])
+    raise SystemExit("no loopback interface")
 
 
 def _stress(lab: MeshLab, names: list[str], seconds: float) -> tuple[int, int]:

@@ -7,11 +7,9 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 
 PATIENCE_S = 60.0
@@ -119,12 +117,3 @@ def _all_say(agents: list[Agent], event: str, names: list[str], since: float) ->
             missing = sum(stamp is None for stamp in stamps)
             raise SystemExit(f"after {PATIENCE_S:.0f} s {missing} agents have not seen {event} of {', '.join(names)}")
         time.sleep(0.02)
-
-
-def proc_loopback() -> int:
-    """Bytes that the loopback interface received since it came up."""
-    for line in Path("/proc/net/dev").read_text().splitlines():
-        name, _, counts = line.partition(":")
-        if name.strip() == "lo":
-            return int(counts.split()[0])
-    sys.exit("no loopback interface")

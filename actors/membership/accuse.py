@@ -126,7 +126,7 @@ class Court:
             if len(suspicion.accusers) <= most:
                 # The first has to reach those who look; confirmations only a few of those who judge.
                 known = context.profile.least_told // (2 if len(suspicion.accusers) == 1 else 4)
-                context.broadcasts.add(accusation.subject, accusation.wire, known, accusation.accuser)
+                context.broadcasts.add(accusation.subject, accusation.wire, accusation.accuser, known)
             suspicion.deadline = self._deadline(suspicion)
             self._due = None
         else:
@@ -177,8 +177,10 @@ class Court:
         """A member is dead, by our own or somebody else's verdict."""
         context, subject = self._context, verdict.subject
         record = context.table.records[subject]
-        if not context.table.is_live(subject) or verdict.incarnation < record.incarnation:
+        gone = context.table.gone.get(subject)
+        if gone is not None and gone.accusation is not None and gone.incarnation == verdict.incarnation:
             context.broadcasts.heard(subject)
+        if not context.table.is_live(subject) or verdict.incarnation < record.incarnation:
             return
         context.table.bury(subject, Gone(context.now, verdict.incarnation, verdict))
         self._end(subject, verdict.wire)
@@ -200,5 +202,5 @@ class Court:
     def _end(self, subject: str, wire: bytes) -> None:
         self._context.suspicions.pop(subject, None)
         self._due = None
-        self._context.broadcasts.add(subject, wire, self._context.profile.least_told)
+        self._context.broadcasts.add(subject, wire)
         self._buried(subject)

@@ -26,7 +26,9 @@ class _News:
 class Broadcasts:
     """A queue of statements. One about a subject replaces an older one of the same kind about it."""
 
-    def __init__(self) -> None:
+    def __init__(self, well_known: int) -> None:
+        """A piece is told no more when it was heard `well_known` times from others."""
+        self._well_known = well_known
         self.news: dict[tuple[str, str], _News] = {}
         """(subject, accuser or nothing) -> statement; for others to read only"""
         self._count = 0
@@ -34,15 +36,15 @@ class Broadcasts:
     def __len__(self) -> int:
         return len(self.news)
 
-    def add(self, subject: str, wire: bytes, most: int, accuser: str = "") -> None:
-        """Tell this until we heard it `most` times from others.
+    def add(self, subject: str, wire: bytes, accuser: str = "", most: int | None = None) -> None:
+        """Tell this, until it was heard `most` times where that is given.
 
         `accuser` keeps suspicions of several accusers apart; news of the subject itself ends them.
         """
         if not accuser:
             self.drop(subject)
         self._count += 1
-        self.news[subject, accuser] = _News(wire, self._count, most)
+        self.news[subject, accuser] = _News(wire, self._count, self._well_known if most is None else most)
         if len(self.news) > LIMIT:
             del self.news[max(self.news, key=lambda key: self.news[key].told)]
 

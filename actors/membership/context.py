@@ -30,7 +30,7 @@ class Context:
         self.rng = rng
         self.now = now
         self.awareness = Awareness(profile.awareness_max)
-        self.broadcasts = Broadcasts()
+        self.broadcasts = Broadcasts(profile.least_told)
         self.suspicions: dict[str, Suspicion] = {}
         self.refused: Counter[str] = Counter()
         """Messages and statements that changed nothing, by reason."""

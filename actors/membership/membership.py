@@ -239,8 +239,7 @@ class Membership:
     def _run_due(self) -> None:
         context = self._context
         self._prober.due()
-        if context.suspicions:
-            self._court.due()
+        self._court.due()
         self._pushpull.due()
         self._rejoin.due()
         if context.now >= self._gossip_at:
@@ -253,7 +252,7 @@ class Membership:
     def _deadline(self) -> float:
         return min(
             self._prober.deadline(),
-            self._court.deadline() if self._context.suspicions else math.inf,
+            self._court.deadline(),
             self._pushpull.next_at,
             self._rejoin.next_at,
             self._gossip_at,
@@ -264,15 +263,13 @@ class Membership:
     # --- messages ------------------------------------------------------------------------------------------------
 
     def _ping(self, peer: str, message: Ping) -> None:
-        if message.updates:
-            self._apply(message.updates)
+        self._apply(message.updates)
         context = self._context
         context.send(peer, Ack(message.seq, self._table.view_hash, context.news_for(peer)))
         self._pushpull.saw(peer, message.view)
 
     def _ack(self, peer: str, message: Ack) -> None:
-        if message.updates:
-            self._apply(message.updates)
+        self._apply(message.updates)
         self._prober.acked(peer, message.seq)
         self._pushpull.saw(peer, message.view)
 
@@ -339,7 +336,7 @@ class Membership:
             return
         what = "back" if gone is not None else "refuted" if self._court.refuted(peer, record.incarnation) else "updated"
         self._table.put(record)
-        context.broadcasts.add(peer, record.wire, context.profile.least_told)
+        context.broadcasts.add(peer, record.wire)
         context.changed(peer, what)
         if what == "back":
             self._found(peer, f"{record.name} is back, incarnation {record.incarnation}")
@@ -351,7 +348,7 @@ class Membership:
             context.refused["too-many-members"] += 1
             return
         self._table.put(record)
-        context.broadcasts.add(record.peer_id, record.wire, context.profile.least_told)
+        context.broadcasts.add(record.peer_id, record.wire)
         context.changed(record.peer_id, "joined")
         self._found(record.peer_id, f"{record.name} joined")
 
@@ -399,7 +396,7 @@ class Membership:
         """A new record of our own, told at once."""
         record = self._context.notary.record(self._card, self._life, incarnation)
         self._table.set_me(record)
-        self._context.broadcasts.add(record.peer_id, record.wire, self._context.profile.least_told)
+        self._context.broadcasts.add(record.peer_id, record.wire)
         self._context.changed_at = self._context.now
         self._gossip_at = self._context.now
 

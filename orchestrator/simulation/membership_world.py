@@ -39,14 +39,14 @@ _TICK = Tick()
 
 def size_of(message: Message) -> int:
     """Bytes of a message on the wire, to within a few."""
-    kind = type(message)
-    size = PACKET + _FIXED[kind]
-    if kind is Nack:
+    size = PACKET + _FIXED[type(message)]
+    if isinstance(message, Digest):
+        return size + len(message.entries)
+    if isinstance(message, Want):
+        return size + len(message.ids)
+    if isinstance(message, Nack) or not message.updates:
         return size
-    if kind is Digest or kind is Want:
-        return size + len(message.entries if isinstance(message, Digest) else message.ids)  # type: ignore[union-attr]
-    updates = message.updates  # type: ignore[union-attr]
-    return size + sum(map(len, updates)) + 3 * len(updates) if updates else size
+    return size + sum(map(len, message.updates)) + 3 * len(message.updates)
 
 
 class MembershipWorld(World):

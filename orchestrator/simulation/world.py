@@ -123,13 +123,9 @@ class World:
 
     def give(self, node: Node, event: Any) -> None:
         """Let a node's core handle an event now, whatever else waits."""
-        core, kernel = node.core, self.kernel
-        for effect in core.handle(kernel.now, event):
+        for effect in node.core.handle(self.kernel.now, event):
             self.perform(node, effect)
-        due = core.next_deadline()
-        if due is not None and due < node.armed:
-            node.armed = due
-            kernel.at(due, self._wake, node, node.life, due)
+        self.arm(node)
 
     def arm(self, node: Node) -> None:
         """One wake-up a node, moved only when it would come too late."""

@@ -219,3 +219,27 @@ def test_half_of_a_mesh_falling_silent_is_shown_as_a_partition_and_its_end() -> 
     assert "healed" in [note.kind for number, note in table.notes if number == 0]
     assert len({core.view_hash for core in table.cores}) == 1
     assert not table.cores[0].beyond
+
+
+def test_old_verdicts_do_not_silence_the_refutation_that_they_need() -> None:
+    """Copies of what a refutation overcomes are no sign that the refutation is well known."""
+    table = Table(6)
+    subject = table.peer(5)
+    refutation = table.notary(5).record(table.cores[5]._card, 1, 9)
+    verdict = table.notary(2).accusation(subject, 1, Verdict.DEAD, Evidence.SILENT, table.peer(2))
+    table.give(0, Received(table.peer(1), Gossip((refutation.wire,))))
+    for _ in range(3 * LAN.least_told):
+        table.give(0, Received(table.peer(2), Gossip((verdict.wire,))))
+    (answer,) = table.give(0, Received(table.peer(3), Ping(1, 0)))
+    assert isinstance(answer, Ack)
+    assert refutation.wire in answer.updates
+
+
+def test_what_everybody_tells_us_is_told_no_further() -> None:
+    table = Table(6)
+    record = table.notary(5).record(table.cores[5]._card, 1, 9)
+    for _ in range(1 + LAN.least_told):
+        table.give(0, Received(table.peer(1), Gossip((record.wire,))))
+    (answer,) = table.give(0, Received(table.peer(3), Ping(1, 0)))
+    assert isinstance(answer, Ack)
+    assert record.wire not in answer.updates

@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator.mesh_lab import Member, MeshLab, freeze, thaw
 
+pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 PATIENCE_S = 60.0
 NAMES = [f"n{number}" for number in range(8)]
 
