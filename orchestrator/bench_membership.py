@@ -29,6 +29,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", default="", help="network profile; lan, and wan for --simulate")
     parser.add_argument("--seconds", type=float, default=300.0, help="length of the run with pauses")
     parser.add_argument("--simulate", action="store_true", help="in virtual time")
+    parser.add_argument("--cut", type=float, default=0.0, metavar="SECONDS", help="only cut the mesh in halves so long")
     parser.add_argument("--serf", action="store_true", help="measure Serf agents instead, as a yardstick")
     parser.add_argument("--seed", type=int, default=1)
 
@@ -44,6 +45,8 @@ def run(given: argparse.Namespace) -> dict[str, float]:
     if given.serf:
         return bench_serf.measure(given.nodes, given.kill, given.profile or "lan", given.repeats, _loopback)
     with tempfile.TemporaryDirectory(prefix="tessera-bench-") as folder:
+        if given.cut:
+            return cut_in_halves(Path(folder), given.nodes, given.profile or "lan", given.cut)
         return measure(Path(folder), given.nodes, given.kill, given.profile or "lan", given.seconds, given.repeats)
 
 
@@ -57,7 +60,7 @@ def _in_namespace(given: argparse.Namespace) -> dict[str, float]:
 
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         inner = [sys.executable, "-m", "orchestrator.bench", "membership", "--json", file.name]
-        for name in ("nodes", "kill", "seconds", "seed", "repeats"):
+        for name in ("nodes", "kill", "seconds", "seed", "repeats", "cut"):
             inner += [f"--{name}", str(getattr(given, name))]
         inner += ["--profile", given.profile] if given.profile else []
         inner += ["--serf"] if given.serf else []
@@ -97,6 +100,31 @@ def measure(folder: Path, nodes: int, kill: int, profile: str, seconds: float, r
         "false_deaths": false_deaths,
         "pauses": pauses,
     }
+
+
+def cut_in_halves(folder: Path, nodes: int, profile: str, seconds: float) -> dict[str, float]:
+    """Cut a mesh in two, kill its founder meanwhile, heal it."""
+    names = [f"n{number:02}" for number in range(nodes)]
+    with MeshLab(folder, profile) as lab:
+        _say(f"forming a mesh of {nodes}")
+        lab.form(names)
+        time.sleep(SETTLE_S)
+        one, other = lab.alive[: nodes // 2], lab.alive[nodes // 2 :]
+        _say(f"cut for {seconds:.0f} s; the founder is killed meanwhile")
+        since = lab.cut(one, other)
+
+        def noted() -> list[float | None]:
+            return [member.noted("partition", since) for member in lab.alive]
+
+        lab.wait(lambda: all(noted()), PATIENCE_S, "a partition note on both sides")
+        seen = max(stamp for stamp in noted() if stamp is not None) - since
+        one[0].process.kill()
+        time.sleep(max(0.0, seconds - (time.monotonic() - since)))
+        lab.agree(one[1:], PATIENCE_S)
+        lab.agree(other, PATIENCE_S)
+        healed = lab.heal()
+        merged = lab.agree(one[1:] + other, PATIENCE_S) - healed
+    return {"partition_seen_by_all_s": seen, "merged_after_heal_s": merged}
 
 
 def _kill(lab: MeshLab, victims: list[str]) -> float:

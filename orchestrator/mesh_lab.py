@@ -69,6 +69,13 @@ class Member:
                 return float(said["t"])
         return None
 
+    def noted(self, kind: str, since: float) -> float | None:
+        """When it first told a person something of that kind after `since`."""
+        for said in list(self.said):
+            if said["event"] == "note" and said["kind"] == kind and said["t"] >= since:
+                return float(said["t"])
+        return None
+
     def end(self) -> None:
         """Kill it and take its pipes down."""
         if self.alive:
