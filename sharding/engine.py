@@ -33,6 +33,7 @@ from sharding.partition import StageSpec
 from sharding.process_group import import_deepspeed, join_group
 from sharding.schedule import learning_rate
 from sharding.stage import build_stage
+from sharding.state import FlatState
 
 Key = tuple[int, int]
 """(step, index) of a microbatch."""
@@ -87,6 +88,9 @@ class StageEngine:
         self._utils: Any = deepspeed.utils
         self._parameters: dict[str, Any] = dict(self._engine.module.named_parameters())
         self._codec = build_codec("raw", spec.model)
+        elements = self.parameters_count
+        parts = (self._parameters, self._optimizer, spec.optimizer, spec.zero)
+        self._state = FlatState(*parts, self.full_parameters, elements)
         self._accumulator = Accumulator(self._shapes, spec.world, spec.rank, self.device)
         self._stash: dict[Key, tuple[Tensor, Tensor]] = {}
         self._counted: set[Key] = set()
@@ -177,6 +181,22 @@ class StageEngine:
         self._stash.clear()
         self._counted.clear()
         self._accumulator.clear()
+
+    # Its whole state, as one flat vector
+
+    @property
+    def state_length(self) -> int:
+        """Elements of the flat state: parameters, optimizer, and the optimizer's count of steps."""
+        return self._state.length
+
+    def export_state(self) -> Array:
+        """Return the state, shape [state_length] fp32: master parameters first. On all ranks together."""
+        return self._state.export()
+
+    def load_state(self, flat: Array) -> None:
+        """Take over a state from elsewhere; what was accumulated and stashed is forgotten. On all ranks together."""
+        self.discard()
+        self._state.load(flat)
 
     # What it holds
 
