@@ -58,6 +58,12 @@ class CommitRecord:
     """Gradient slices sent between replicas, all participants added."""
     control_bytes: int
     """All other bytes between participants."""
+    sources: list[str] = field(default_factory=list)
+    """Names of the participants that have the run's corpus."""
+    slot: int = 0
+    """Number of the decision; changes of view have numbers, too."""
+    view: int = 0
+    """Number of the view that decided."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested dictionaries and lists, for JSON."""

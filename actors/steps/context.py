@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from actors.membership.roster import Member, View, leader_of
-from actors.steps.events import Effect, Failed, Payload, Send
+from actors.steps.agreement import Agreement
+from actors.steps.ballots import Decision
+from actors.steps.events import Effect, Failed, Note, Payload, Send
 from actors.steps.messages import Abort
 from actors.steps.router import Router
+from actors.steps.view import CommittedView, Voter
 from actors.steps.waits import Waits
 
 
@@ -31,26 +35,60 @@ class StepSetup:
     """Hash of what all participants must agree on."""
     floor_s: float
     """Shortest patience of a wait in seconds."""
+    beat_s: float = 2.0
+    """The leader says that it is there this often; what did not arrive is said again within about that."""
 
 
 @dataclass
 class Context:
-    """One participant's view of the run, and the effects collected while an event is handled."""
+    """One participant's state that more than one part reads, and the effects collected while an event is handled."""
 
     setup: StepSetup
-    view: View
-    me: Member
+    me: Voter
+    agreement: Agreement
     waits: Waits
     router: Router = field(default_factory=Router)
     now: float = 0.0
-    step: int = 0
-    commit: int = 0
-    data_ok: set[str] = field(default_factory=set)
-    """Identities whose corpus is the run's."""
+    held: int = -1
+    """Commit of the parameters in the own shards; -1 for none."""
+    parameter_hash: str = ""
+    applying: bool = False
+    """A decided update is on its way into the own shards."""
+    data_ok: bool = False
+    usable: set[str] = field(default_factory=set)
+    """Who can be worked with; ourselves, too."""
+    gone: dict[str, str] = field(default_factory=dict)
+    """Peers that the mesh holds dead, or that left -> why."""
+    workers: frozenset[str] = frozenset()
+    """Who can serve its stage in this step, as the leader says."""
+    decided_at: float = 0.0
+    """When the step before was decided, as far as is known here."""
     out: list[Effect] = field(default_factory=list)
     inbox: list[tuple[object, Payload]] = field(default_factory=list)
     """Messages to ourselves, handled within the same event."""
     failed: str = ""
+    ignored: Counter[str] = field(default_factory=Counter)
+    """Messages that changed nothing, by reason."""
+
+    @property
+    def decision(self) -> Decision:
+        """The newest one known."""
+        return self.agreement.decision
+
+    @property
+    def view(self) -> CommittedView:
+        """Who decides."""
+        return self.agreement.view
+
+    @property
+    def step(self) -> int:
+        """The step under way."""
+        return self.agreement.decision.step
+
+    @property
+    def ready(self) -> bool:
+        """Whether the own shards hold what the step under way needs."""
+        return self.held == self.step
 
     @property
     def last_stage(self) -> int:
@@ -58,40 +96,64 @@ class Context:
         return self.setup.stages - 1
 
     @property
-    def leader(self) -> Member:
-        """Who leads the current step."""
-        return leader_of(self.view, self.step)
+    def leader(self) -> Voter:
+        """Who leads, as far as is known here."""
+        return self.agreement.leader
 
     def named(self, peer: str) -> str:
         """Return name and stage of a peer, for messages."""
         member = self.view.member(peer)
-        return f"{member.name} (stage {member.stage})" if member else f"unknown peer {peer[:12]}"
+        return f"{member.name} (stage {member.stage})" if member else f"peer {peer[:12]}"
 
     def name(self, peer: str) -> str:
         """Return the name of a peer."""
         member = self.view.member(peer)
         return member.name if member else peer[:12]
 
+    def names(self, peers: Iterable[str]) -> str:
+        """Return names in a sentence."""
+        return ", ".join(sorted(self.name(peer) for peer in peers))
+
+    def candidates(self, stage: int) -> list[str]:
+        """Who can be sent work of a stage."""
+        return [m.peer_id for m in self.view.replicas(stage) if m.peer_id in self.workers and m.peer_id in self.usable]
+
+    def substitute(self, stage: int, index: int, besides: str = "") -> str:
+        """Whoever serves a stage when the planned replica cannot: the same for everybody; empty when nobody can."""
+        able = self.candidates(stage)
+        able = [peer for peer in able if peer != besides] or able
+        return min(able, key=lambda peer: zlib.crc32(f"{peer}/{index}".encode()), default="")
+
+    def note(self, kind: str, detail: str) -> None:
+        """Tell a person."""
+        self.out.append(Note(kind, detail))
+
+    def ignore(self, reason: str) -> None:
+        """A message changed nothing."""
+        self.ignored[reason] += 1
+
     def send(self, to: str, message: object, payload: Payload = ()) -> None:
-        """Send to a member; what is for ourselves is handled before the event is over."""
+        """Send to a participant; what is for ourselves is handled before the event is over."""
         if to == self.me.peer_id:
             self.inbox.append((message, payload))
         else:
             self.out.append(Send(to, message, payload))
 
     def send_all(self, message: object) -> None:
-        """Send to every member, ourselves included."""
+        """Send to every member that can be worked with, ourselves included."""
         for member in self.view.members:
-            self.send(member.peer_id, message)
+            if member.peer_id in self.usable:
+                self.send(member.peer_id, message)
 
-    def fail(self, reason: str) -> None:
+    def fail(self, reason: str, *, stopped: bool = False, tell: bool = True) -> None:
         """End the run here and tell everyone why."""
         if self.failed:
             return
         self.failed = reason
         self.waits.clear()
         self.inbox.clear()
-        for member in self.view.members:
-            if member.peer_id != self.me.peer_id:
-                self.out.append(Send(member.peer_id, Abort(reason)))
-        self.out.append(Failed(reason))
+        if tell:
+            for peer in sorted(self.usable | {member.peer_id for member in self.view.members}):
+                if peer != self.me.peer_id:
+                    self.out.append(Send(peer, Abort(reason, stopped)))
+        self.out.append(Failed(reason, stopped))

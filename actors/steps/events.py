@@ -49,6 +49,8 @@ class Job:
     index: int
     purpose: Purpose
     payload: Payload
+    number: int = 0
+    """Unlike that of any other job of this participant."""
 
 
 # Events
@@ -56,11 +58,22 @@ class Job:
 
 @dataclass(frozen=True)
 class LocalReady:
-    """The own shards are built."""
+    """The own shards are built, with the values of commit 0."""
 
     parameter_hash: str
     parameters: int
     data_ok: bool
+    gradient_length: int = 0
+    """Elements of the flat gradient."""
+    state_length: int = 0
+    """Elements of the flat state: parameters and optimizer."""
+
+
+@dataclass(frozen=True)
+class ShardsLost:
+    """The own shards and all that they held are gone; new ones are being built."""
+
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -89,6 +102,25 @@ class GradientExported:
 
     step: int
     values: Float32
+    counted: frozenset[int]
+    """What is in it, as the shards know it."""
+
+
+@dataclass(frozen=True)
+class StateExported:
+    """The own stage's state, as one flat vector of known length."""
+
+    commit: int
+    values: Float32
+    parameter_hash: str
+
+
+@dataclass(frozen=True)
+class StateLoaded:
+    """A state from elsewhere is in the shards."""
+
+    commit: int
+    parameter_hash: str
 
 
 @dataclass(frozen=True)
@@ -101,22 +133,31 @@ class Applied:
 
 @dataclass(frozen=True)
 class PeerUp:
-    """The link to a member stands."""
+    """A participant can be worked with: its link stands, and the mesh does not hold it dead."""
 
     peer: str
 
 
 @dataclass(frozen=True)
 class PeerLost:
-    """The link to a member is gone for good."""
+    """A participant cannot be worked with now."""
 
     peer: str
     reason: str
+    gone: bool = False
+    """The mesh holds it dead, or it left: it should lose its vote."""
 
 
 @dataclass(frozen=True)
 class LocalFailure:
-    """Something of our own broke: a shard died, the driver is gone, the source cannot be read."""
+    """Something of our own broke for good."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A person ends the run."""
 
     reason: str
 
@@ -126,7 +167,21 @@ class Tick:
     """Time has passed."""
 
 
-Event = LocalReady | Received | Computed | GradientExported | Applied | PeerUp | PeerLost | LocalFailure | Tick
+Event = (
+    LocalReady
+    | ShardsLost
+    | Received
+    | Computed
+    | GradientExported
+    | StateExported
+    | StateLoaded
+    | Applied
+    | PeerUp
+    | PeerLost
+    | LocalFailure
+    | Stop
+    | Tick
+)
 
 
 # Effects
@@ -153,6 +208,33 @@ class ExportGradient:
     """Fetch the accumulated gradient from the shards; answered by `GradientExported`."""
 
     step: int
+
+
+@dataclass(frozen=True)
+class Discard:
+    """Let the shards forget what they accumulated and stashed in this step; the parameters stay."""
+
+
+@dataclass(frozen=True)
+class ExportState:
+    """Fetch parameters and optimizer state from the shards; answered by `StateExported`."""
+
+    commit: int
+
+
+@dataclass(frozen=True)
+class LoadState:
+    """Put a state into the shards; answered by `StateLoaded`."""
+
+    commit: int
+    values: Float32
+
+
+@dataclass(frozen=True)
+class RestartShards:
+    """The own shards do not answer: end them and build new ones; answered by `ShardsLost` and `LocalReady`."""
+
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -192,6 +274,8 @@ class Failed:
     """The run cannot go on; everyone has been told."""
 
     reason: str
+    stopped: bool = False
+    """Whether a person ended it on purpose."""
 
 
 @dataclass(frozen=True)
@@ -199,4 +283,18 @@ class Finished:
     """The closing step is decided: the run is complete."""
 
 
-Effect = Send | Compute | ExportGradient | ApplyUpdate | Committed | Note | Doubt | Failed | Finished
+Effect = (
+    Send
+    | Compute
+    | ExportGradient
+    | Discard
+    | ExportState
+    | LoadState
+    | RestartShards
+    | ApplyUpdate
+    | Committed
+    | Note
+    | Doubt
+    | Failed
+    | Finished
+)

@@ -1,17 +1,20 @@
-"""Serving a stage: compute what arrives, pass it on, remember what was counted.
+"""Serving a stage: compute what arrives, pass it on, count every microbatch once.
 
 The local queue is 1F1B in spirit (PipeDream, Narayanan et al. 2019): a gradient that is here goes before a forward, so
 stashes are freed as early as possible; how many microbatches are stashed is bounded by what the origins keep in flight.
+
+What was sent on is kept until its gradient is back, so that a lost hop can be replaced (SWARM, Ryabinin et al. 2023).
+A microbatch that comes again is computed again, but counted once.
 """
 
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 
 from actors.steps.context import Context
-from actors.steps.events import Compute, Computed, Job, JobKind, Note, Payload, Tensors
+from actors.steps.events import Compute, Computed, Discard, Job, JobKind, Payload, Tensors
 from actors.steps.messages import Backward, Forward, Purpose, Returned
 
 DEPTH = 2
@@ -26,7 +29,12 @@ class _Entry:
 
     message: Forward
     sender: str
+    job: int = 0
+    """Number of the job under way; 0 for none."""
+    output: Tensors | None = None
+    """What was sent on and must be kept: the gradient is not back."""
     next_hop: str = ""
+    retry: int = 0
     loss: float = 0.0
     route: tuple[str, ...] = ()
 
@@ -38,75 +46,110 @@ class Hop:
         self._context = context
         self._entries: dict[Key, _Entry] = {}
         self._queue: list[tuple[int, int, Job]] = []
-        self._order = count()
-        self._running = 0
-        self.counted: set[int] = set()
-        """Training microbatches of this step whose gradient the own shards hold."""
+        self._numbers = count(1)
+        self._running: dict[int, Job] = {}
+        self.counted: dict[int, float] = {}
+        """Training microbatches of this step whose gradient the own shards hold -> loss."""
+        self.frozen = False
+        """Averaging is under way: nothing more may be counted."""
         self._tokens = 0
         self._busy = 0.0
         self.tokens_per_s = 0.0
         """Measured speed of the own shards, forward and backward together."""
+        self.repeats = 0
+        """Microbatches computed again that had been counted already."""
 
     def begin_step(self) -> None:
-        """Forget the last step."""
+        """Forget the last step. What the shards are still computing for it comes to nothing."""
+        self._drop()
+        self.frozen = False
+
+    def reset(self) -> None:
+        """Forget everything that was counted, the shards too."""
+        self._drop()
+        self._context.out.append(Discard())
+
+    def lost(self) -> None:
+        """The shards are gone, and with them what they computed."""
+        self._drop()
+        for number in list(self._running):
+            self._ended(number)
+
+    def _drop(self) -> None:
+        for purpose, index in self._entries:
+            self._context.waits.cancel(("hop", purpose, index))
         self._entries.clear()
-        self.counted = set()
+        self._queue.clear()
+        self.counted = {}
+
+    # What arrives
 
     def forward(self, sender: str, message: Forward, payload: Payload) -> None:
         """Take an activation (or token ids) for the own stage."""
         context, key = self._context, (message.purpose, message.index)
-        if message.stage != context.me.stage or key in self._entries or message.index in self.counted_for(message):
-            text = f"activation of {_which(message)} for stage {message.stage} from {context.named(sender)} ignored"
-            context.out.append(Note("ignored", text))
+        if message.stage != context.me.stage:
+            context.ignore("an activation for another stage")
             return
-        self._entries[key] = _Entry(message, sender)
+        entry = self._entries.get(key)
+        if entry is not None:
+            if (sender, message.retry) == (entry.sender, entry.message.retry):
+                context.ignore("a repeated activation")
+            entry.sender, entry.message = sender, message
+            return
+        entry = self._entries[key] = _Entry(message, sender)
+        if message.purpose is Purpose.TRAIN and message.index in self.counted:
+            self.repeats += 1
         kind = JobKind.FORWARD
         if context.me.stage == context.last_stage:
             kind = JobKind.LOSS if message.purpose is Purpose.TRAIN else JobKind.EVALUATE
-        self._enqueue(Job(kind, message.step, message.index, message.purpose, payload))
-
-    def counted_for(self, message: Forward) -> set[int]:
-        """Return the indices that must not be computed again for this purpose."""
-        return self.counted if message.purpose is Purpose.TRAIN else set()
+        self._enqueue(entry, kind, payload)
 
     def backward(self, sender: str, message: Backward, tensors: Tensors) -> None:
         """Take the gradient of an activation that was sent to `sender`."""
         context = self._context
         entry = self._entries.get((Purpose.TRAIN, message.index))
-        if entry is None or entry.next_hop != sender:
-            context.out.append(
-                Note("ignored", f"unexpected gradient of {_which(message)} from {context.named(sender)}")
-            )
+        if entry is None or entry.output is None or entry.next_hop != sender or message.stage != context.me.stage:
+            context.ignore("a late gradient")
             return
-        context.router.returned(sender)
-        context.waits.done(context.now, ("hop", message.step, message.index), self._depth())
-        entry.next_hop, entry.loss, entry.route = "", message.loss, message.route
-        self._enqueue(Job(JobKind.BACKWARD, message.step, message.index, Purpose.TRAIN, tensors))
+        context.waits.done(context.now, ("hop", Purpose.TRAIN, message.index), self._depth())
+        entry.output, entry.loss, entry.route = None, message.loss, message.route
+        self._enqueue(entry, JobKind.BACKWARD, tensors)
 
     def computed(self, event: Computed) -> None:
         """A job of the own shards is done: pass its result on."""
-        job, context = event.job, self._context
-        self._running -= 1
-        context.waits.done(context.now, ("shard", job.kind, job.step, job.index, job.purpose), DEPTH)
+        job = event.job
+        if not self._ended(job.number):
+            return
         self._busy += event.seconds
         entry = self._entries.get((job.purpose, job.index))
-        if entry is not None and job.step == context.step:
+        if entry is not None and entry.job == job.number:
+            entry.job = 0
             self._pass_on(entry, event)
         self._start()
+
+    def _ended(self, number: int) -> bool:
+        job = self._running.pop(number, None)
+        if job is not None:
+            self._context.waits.done(self._context.now, ("shard", number), DEPTH)
+        return job is not None
+
+    # What follows from it
 
     def _pass_on(self, entry: _Entry, event: Computed) -> None:
         job, context = event.job, self._context
         if job.kind is JobKind.FORWARD:
-            self._send_forward(entry, event.tensors)
+            entry.output = event.tensors
+            self._send_forward(entry)
         elif job.kind is JobKind.EVALUATE:
             self._finish(entry, event.loss, (context.me.peer_id,))
         else:
             loss = event.loss if job.kind is JobKind.LOSS else entry.loss
-            self._count(job)
+            if job.index not in self.counted:
+                self.counted[job.index] = loss
+                self._measure()
             self._send_backward(entry, loss, (*entry.route, context.me.peer_id), event.tensors)
 
-    def _count(self, job: Job) -> None:
-        self.counted.add(job.index)
+    def _measure(self) -> None:
         self._tokens += self._context.setup.tokens_per_microbatch
         if self._busy > 0:
             self.tokens_per_s = self._tokens / self._busy
@@ -117,57 +160,88 @@ class Hop:
         self._busy /= 2
         return self.tokens_per_s
 
-    def _send_forward(self, entry: _Entry, tensors: Tensors) -> None:
-        context, message = self._context, entry.message
-        stage = context.me.stage + 1
-        replicas = [member.peer_id for member in context.view.replicas(stage)]
-        if stage == context.last_stage:
-            replicas = [peer for peer in replicas if peer in context.data_ok]
-        entry.next_hop = context.router.choose(replicas, message.index)
+    def _send_forward(self, entry: _Entry, besides: str = "") -> None:
+        context, message, stage = self._context, entry.message, self._context.me.stage + 1
+        planned = message.route[stage] if stage < len(message.route) else ""
+        if planned == besides or planned not in context.candidates(stage):
+            planned = context.substitute(stage, message.index, besides)
+        if entry.next_hop and planned != entry.next_hop:
+            text = f"{_which(message)}: {context.named(entry.next_hop)} is replaced by {context.named(planned)}"
+            context.note("replaced", text)
+        entry.next_hop = planned
+        key = ("hop", message.purpose, message.index)
         if message.purpose is Purpose.TRAIN:
             text = (
                 f"{_which(message)}: {context.me.name} (stage {context.me.stage}) sent the activation to "
-                f"{context.named(entry.next_hop)} and got no gradient back"
+                f"{context.named(planned)} and got no gradient back"
             )
-            key = ("hop", message.step, message.index)
-            context.waits.start(context.now, key, "hop", text, self._depth(), entry.next_hop)
+            context.waits.start(context.now, key, "hop", text, self._depth(), planned)
         else:
-            context.router.returned(entry.next_hop)
-            del self._entries[(message.purpose, message.index)]
-        onward = Forward(message.step, message.commit, message.index, message.purpose, stage, message.origin)
-        context.send(entry.next_hop, onward, tensors)
+            del self._entries[message.purpose, message.index]
+        if planned:
+            route = (*message.route[:stage], planned, *message.route[stage + 1 :])
+            retry = message.retry + entry.retry
+            onward = replace(message, stage=stage, retry=retry, route=route)
+            assert entry.output is not None
+            context.send(planned, onward, entry.output)
 
     def _send_backward(self, entry: _Entry, loss: float, route: tuple[str, ...], tensors: Tensors) -> None:
         context, message = self._context, entry.message
         if context.me.stage == 0:
             self._finish(entry, loss, route)
             return
-        del self._entries[(message.purpose, message.index)]
-        back = Backward(message.step, message.commit, message.index, context.me.stage - 1, loss, route)
+        del self._entries[message.purpose, message.index]
+        back = Backward(message.commit, message.index, context.me.stage - 1, loss, route)
         context.send(entry.sender, back, tensors)
 
     def _finish(self, entry: _Entry, loss: float, route: tuple[str, ...]) -> None:
         message = entry.message
-        del self._entries[(message.purpose, message.index)]
-        self._context.send(message.origin, Returned(message.step, message.index, message.purpose, loss, route))
+        del self._entries[message.purpose, message.index]
+        returned = Returned(message.commit, message.index, message.purpose, loss, route)
+        self._context.send(message.origin, returned)
 
-    def _enqueue(self, job: Job) -> None:
-        urgency = 0 if job.kind is JobKind.BACKWARD else 1
-        heapq.heappush(self._queue, (urgency, next(self._order), job))
+    # Replacing hops
+
+    def redirect(self, forgot: tuple[str, ...] = ()) -> None:
+        """Send again what is with somebody who cannot work any more, or who has just forgotten all it had."""
+        context = self._context
+        able = set(context.candidates(context.me.stage + 1)) - set(forgot)
+        for entry in list(self._entries.values()):
+            if entry.output is not None and entry.next_hop not in able:
+                entry.retry += 1
+                self._send_forward(entry)
+
+    def overdue(self, purpose: Purpose, index: int) -> None:
+        """No gradient in time: another replica gets the work, or the same again where there is no other."""
+        entry = self._entries.get((purpose, index))
+        if entry is not None and entry.output is not None:
+            entry.retry += 1
+            self._send_forward(entry, besides=entry.next_hop)
+
+    # The shards' queue
+
+    def thaw(self) -> None:
+        """Averaging is over or was broken off: go on."""
+        self.frozen = False
+        self._start()
+
+    def _enqueue(self, entry: _Entry, kind: JobKind, payload: Payload) -> None:
+        urgency = 0 if kind is JobKind.BACKWARD else 1
+        message, entry.job = entry.message, next(self._numbers)
+        job = Job(kind, message.commit, message.index, message.purpose, payload, entry.job)
+        heapq.heappush(self._queue, (urgency, entry.job, job))
         self._start()
 
     def _start(self) -> None:
         context = self._context
-        while self._queue and self._running < DEPTH:
+        while self._queue and len(self._running) < DEPTH and not self.frozen:
             job = heapq.heappop(self._queue)[2]
-            self._running += 1
+            self._running[job.number] = job
             text = (
                 f"step {job.step}, {job.purpose} microbatch {job.index}: the shard of {context.me.name} "
                 f"(stage {context.me.stage}) did not finish its {job.kind}"
             )
-            context.waits.start(
-                context.now, ("shard", job.kind, job.step, job.index, job.purpose), "shard", text, DEPTH
-            )
+            context.waits.start(context.now, ("shard", job.number), "shard", text, DEPTH)
             context.out.append(Compute(job))
 
     def _depth(self) -> int:
@@ -175,6 +249,5 @@ class Hop:
         return self._context.last_stage - self._context.me.stage + 1
 
 
-def _which(message: Forward | Backward) -> str:
-    purpose = message.purpose if isinstance(message, Forward) else Purpose.TRAIN
-    return f"step {message.step}, {purpose} microbatch {message.index}"
+def _which(message: Forward) -> str:
+    return f"step {message.commit}, {message.purpose} microbatch {message.index}"

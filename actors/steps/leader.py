@@ -1,168 +1,517 @@
-"""Leading a step: plan it, see that every microbatch is done, let the stages average, decide.
+"""Leading a slot: find out what members hold, see that every microbatch is counted once a stage, average, decide.
 
-The leader checks before it decides that each stage counted every microbatch exactly once, that the replicas of a stage
-have the same average and had the same parameters; it computes the clip factor from the norm over all stages.
+    gather ──a majority promised, the rest answered or is late──> work ──all counted──> average ──all prepared──> vote
+       │                                                          ^  │                     │
+       └── a vote was given already: vote for the same            └──┴─ a loss, a mismatch ┘
+
+Whatever is lost, the way back is the same: ask what is held, plan what is missing. The leader proposes a change of view
+as soon as a member is gone, or somebody who holds the step's parameters wants to join.
 """
 
 from __future__ import annotations
 
+import enum
 import math
 from collections import Counter
 
-from actors.records import CommitRecord
+from actors.steps.agreement import majority
+from actors.steps.ballots import (
+    Average,
+    Beat,
+    Decided,
+    Decision,
+    Holding,
+    Join,
+    Lead,
+    Plan,
+    Prepared,
+    Promise,
+    Propose,
+    Report,
+    Stuck,
+)
 from actors.steps.context import Context
-from actors.steps.messages import Average, Decision, Done, Plan, Prepared, Purpose
+from actors.steps.decide import commit_record, disagreement, next_view, step_decision
+from actors.steps.ledger import Ledger
+from actors.steps.messages import Done, Purpose
 from actors.steps.router import split_by_speed
 
+START_FLOORS = 6.0
+"""So many floors of patience everybody has to build its stage before the first step begins without the rest."""
 
-def clip_factor(norm: float, clip: float) -> float:
-    """Return what the gradient is multiplied with so that its norm is at most `clip` (0: no clipping)."""
-    return min(1.0, clip / (norm + 1e-6)) if clip > 0 else 1.0
+
+class Stage(enum.Enum):
+    """Where the leader is."""
+
+    IDLE = "idle"
+    GATHER = "gather"
+    WORK = "work"
+    AVERAGE = "average"
+    VOTE = "vote"
 
 
 class Leader:
-    """The state of the step that this participant leads."""
+    """The slot that this participant leads."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._plan: Plan | None = None
-        self._done: dict[tuple[Purpose, int], Done] = {}
+        self.at = Stage.IDLE
+        self._reports: dict[str, Report] = {}
+        self.joiners: dict[str, Join] = {}
+        self._ledger = Ledger(context.setup.stages, lambda peer: None)
+        self._validated: dict[int, float] = {}
+        self._number = 0
+        self._order: Plan | Average | Propose | Lead | None = None
+        self._assigned: dict[str, tuple[int, ...]] = {}
+        self._resetting: dict[str, int] = {}
+        self._excluded: set[str] = set()
+        self._stuck: Counter[str] = Counter()
         self._prepared: dict[str, Prepared] = {}
-        self._since = 0.0
+        self.paused = ""
 
-    def begin(self, since: float) -> None:
-        """Plan the current step and send the plan to all. `since`: when the step before was decided."""
+    # Beginning and ending
+
+    def begin_slot(self, ballot: int | None) -> None:
+        """A new slot: lead it when `ballot` is ours."""
         context = self._context
-        setup, closing = context.setup, context.step >= context.setup.steps
-        origins = self._origins()
-        train = () if closing else range(setup.microbatches)
-        self._plan = Plan(
-            context.step,
-            context.commit,
-            split_by_speed(train, origins, context.router),
-            split_by_speed(range(self._validations(closing)), origins, context.router),
-        )
-        self._done.clear()
-        self._prepared.clear()
-        self._since = since
-        context.send_all(self._plan)
-        context.waits.start(context.now, ("done",), "done", f"step {context.step}: no microbatch came through", 4)
-        self._average_when_done()
+        self.stop()
+        self.joiners = {peer: join for peer, join in self.joiners.items() if not self._is_in(peer, join)}
+        if ballot is None or not context.agreement.votes:
+            return
+        fresh = ballot == 0 and context.decision.record is not None
+        lead = context.agreement.run(ballot)
+        self._number = 0
+        self._validated = {}
+        self._excluded, self._stuck, self._resetting = set(), Counter(), {}
+        self._reports = {}
+        self._ledger = Ledger(context.setup.stages, self._stage_of)
+        self._beat_later()
+        if fresh:
+            self._assume()
+            self.at = Stage.WORK
+            self.consider()
+            return
+        self.at = Stage.GATHER
+        if ballot > 0:
+            context.note("leader", f"{context.me.name} leads step {context.step} from now on (ballot {ballot})")
+        self._order = lead
+        text = f"step {context.step}: not enough members answered {context.me.name}, who wants to lead"
+        context.waits.after(context.now, ("gather",), 2 * context.setup.beat_s, text)
+        context.send_all(lead)
+
+    def stop(self) -> None:
+        """Lead no more."""
+        self.at, self._order, self._assigned = Stage.IDLE, None, {}
+        self._prepared = {}
+        for key in ("gather", "done", "prepared", "beat", "start"):
+            self._context.waits.cancel((key,))
+        self.paused = ""
+
+    def _is_in(self, peer: str, join: Join) -> bool:
+        member = self._context.view.member(peer)
+        return member is not None and member.life == join.report.life
+
+    def _stage_of(self, peer: str) -> int | None:
+        member = self._context.view.member(peer)
+        return member.stage if member is not None else None
+
+    def _assume(self) -> None:
+        """Right after a commit: those who held the average hold the parameters, and nobody has counted anything."""
+        context, decision = self._context, self._context.decision
+        for peer in decision.holders:
+            member = context.view.member(peer)
+            if member is None:
+                continue
+            speed = decision.record.throughput.get(member.name, 0.0) if decision.record else 0.0
+            data_ok = decision.record is not None and member.name in decision.record.sources
+            self._reports[peer] = Report(member.life, context.step, {}, (), speed, data_ok, context.setup.config_hash)
+
+    # What comes in
+
+    def promise(self, sender: str, message: Promise) -> None:
+        """Somebody lets us lead, and says what it holds."""
+        context = self._context
+        made = context.agreement.promise(sender, message)
+        if self.at is Stage.GATHER and context.view.votes(sender, message.report.life):
+            self._reports[sender] = message.report
+        if made or self.at is Stage.GATHER:
+            self._gathered(late=False)
+        elif self.at is Stage.WORK and not made:
+            self.holding(sender, Holding(message.slot, message.ballot, message.report))
+
+    def _gathered(self, *, late: bool) -> None:
+        context, agreement = self._context, self._context.agreement
+        if self.at is not Stage.GATHER or not agreement.won or len(self._promises()) < context.view.quorum:
+            return
+        expected = {m.peer_id for m in context.view.members if m.peer_id in context.usable}
+        if not late and not expected <= set(self._reports):
+            return
+        context.waits.cancel(("gather",))
+        adopted = agreement.adopted()
+        if adopted is not None:
+            context.note("adopted", f"{context.me.name} proposes again what was proposed for slot {adopted.slot}")
+            self._vote(adopted)
+            return
+        for peer, report in self._reports.items():
+            self._take(peer, report)
+        self.at = Stage.WORK
+        self.consider()
+
+    def _promises(self) -> dict[str, Promise]:
+        candidacy = self._context.agreement.candidacy
+        return candidacy.promises if candidacy is not None else {}
+
+    def _take(self, peer: str, report: Report) -> None:
+        if report.held == self._context.step:
+            self._ledger.report(peer, report.counted)
+        else:
+            self._ledger.forget(peer)
+
+    def holding(self, sender: str, message: Holding) -> None:
+        """A member tells what it holds, unasked or because our order did not fit."""
+        context, report = self._context, message.report
+        if self.at is Stage.IDLE or not context.view.votes(sender, report.life):
+            return
+        if self.at is Stage.GATHER:
+            self._reports[sender] = report
+            return
+        before = (sender in self.workers(), self._ledger.counted.get(sender), sender in self._resetting)
+        self._reports[sender] = report
+        if self._resetting.get(sender, -1) <= report.number:
+            self._resetting.pop(sender, None)
+        if sender not in self._resetting:
+            self._take(sender, report)
+        if self.at is Stage.AVERAGE and isinstance(self._order, Average):
+            if not any(sender in group for group in self._order.groups.values()):
+                return
+            self._break_off(f"{context.name(sender)} had counted something else than the routes say")
+            self._assigned = {}
+            self.consider()
+            return
+        after = (sender in self.workers(), self._ledger.counted.get(sender), sender in self._resetting)
+        if before == after and self.at is Stage.WORK and not self.paused:
+            return
+        self._assigned = {}
+        self.consider()
+
+    def join(self, sender: str, message: Join) -> None:
+        """Somebody without a vote wants one."""
+        self.joiners[sender] = message
+        if self.at is Stage.WORK:
+            self.consider()
 
     def done(self, sender: str, message: Done) -> None:
         """A microbatch is through."""
-        if self._plan is None or message.step != self._plan.step:
+        if self.at is not Stage.WORK or message.commit != self._context.step:
             return
-        planned = self._plan.train if message.purpose is Purpose.TRAIN else self._plan.validate
-        if message.index not in planned.get(sender, ()):
-            return
-        self._done.setdefault((message.purpose, message.index), message)
         self._context.waits.restart(self._context.now, ("done",))
-        self._average_when_done()
+        if message.purpose is Purpose.VALIDATE:
+            self._validated.setdefault(message.index, message.loss)
+        elif not self._resetting.keys() & set(message.route):
+            self._ledger.through(message.index, message.loss, message.route)
+        self._advance()
 
-    def prepared(self, sender: str, message: Prepared) -> None:
-        """A participant has its stage's average; decide when all have."""
+    def stuck(self, sender: str, message: Stuck) -> None:
+        """Averaging does not get on: once more, and the second time without those who are missing."""
         context = self._context
-        if self._plan is None or message.step != self._plan.step or context.view.member(sender) is None:
+        if self.at is not Stage.AVERAGE or message.number != self._number:
             return
-        self._prepared.setdefault(sender, message)
-        context.waits.done(context.now, ("prepared", sender))
-        if len(self._prepared) == len(context.view.members):
-            self._decide()
+        self._stuck.update(set(message.missing))
+        worst, times = self._stuck.most_common(1)[0] if self._stuck else (sender, 1)
+        if times >= 2:
+            self._exclude(worst, "it does not send its part of the average")
+        self._break_off(f"{context.name(sender)} waits for {context.names(message.missing)}")
+        self.consider()
 
-    def _origins(self) -> list[str]:
-        """Participants with the run's corpus: those of stage 0 if there are any, else all."""
+    def peer_up(self, peer: str) -> None:
+        """Somebody came: it may have missed the last order."""
+        if self.at is not Stage.IDLE and self._order is not None and self._context.view.member(peer) is not None:
+            self._context.send(peer, self._order)
+
+    def peers_changed(self) -> None:
+        """Somebody came, or went."""
         context = self._context
-        able = [member for member in context.view.members if member.peer_id in context.data_ok]
-        at_source = [member.peer_id for member in able if member.stage == 0]
-        return at_source or [member.peer_id for member in able]
+        for peer in [peer for peer in self._reports if peer not in context.usable]:
+            del self._reports[peer]
+            self._ledger.forget(peer)
+            self._assigned = {}
+            if self.at is Stage.AVERAGE:
+                self._break_off(f"{context.name(peer)} cannot be reached")
+        if self.at is Stage.GATHER:
+            self._gathered(late=False)
+        elif self.at is not Stage.IDLE:
+            self.consider()
 
-    def _validations(self, closing: bool) -> int:
-        setup, step = self._context.setup, self._context.step
-        due = setup.validate_every > 0 and (closing or step % setup.validate_every == 0)
-        return setup.validation_microbatches if due else 0
+    # What follows
 
-    def _average_when_done(self) -> None:
-        plan, context = self._plan, self._context
-        assert plan is not None
-        planned = sum(len(part) for part in (*plan.train.values(), *plan.validate.values()))
-        if len(self._done) < planned:
+    def workers(self) -> list[str]:
+        """Members that hold the step's parameters, as far as the leader knows."""
+        context = self._context
+        return [
+            member.peer_id
+            for member in context.view.members
+            if member.peer_id in context.usable
+            and member.peer_id not in self._excluded
+            and (report := self._reports.get(member.peer_id)) is not None
+            and report.held == context.step
+        ]
+
+    def _able(self) -> list[str]:
+        """Workers that can be sent work: on the last stage only with the run's corpus, for the labels."""
+        last = self._context.last_stage
+        return [peer for peer in self.workers() if self._stage_of(peer) != last or self._reports[peer].data_ok]
+
+    def consider(self) -> None:
+        """Do what is to be done next."""
+        context = self._context
+        if self.at not in (Stage.WORK, Stage.AVERAGE):
             return
-        context.waits.done(context.now, ("done",), 4)
-        counted: dict[str, list[int]] = {member.peer_id: [] for member in context.view.members}
-        for (purpose, index), done in sorted(self._done.items()):
-            for peer in done.route if purpose is Purpose.TRAIN else ():
-                counted.setdefault(peer, []).append(index)
-        for member in context.view.members:
-            text = f"step {plan.step}: {context.named(member.peer_id)} did not report its stage's average"
-            context.waits.start(context.now, ("prepared", member.peer_id), "prepared", text, 3, member.peer_id)
-        context.send_all(Average(plan.step, plan.commit, {peer: tuple(part) for peer, part in counted.items()}))
-
-    def _decide(self) -> None:
-        context, plan = self._context, self._plan
-        assert plan is not None
-        wrong = self._disagreement(plan)
+        if not majority(context.view, context.usable):
+            here = sum(member.peer_id in context.usable for member in context.view.members)
+            need = context.view.quorum
+            self._pause(f"{here} of {len(context.view.members)} members can be reached, and {need} must agree")
+            return
+        view = next_view(context, self.joiners, lives=self._lives(), idle=self.at is Stage.WORK)
+        if view is not None:
+            self._vote(view)
+            return
+        if self.at is Stage.AVERAGE:
+            return
+        lacking = [stage for stage in range(context.setup.stages) if not self._serves(stage)]
+        wrong = self._wrong_config()
         if wrong:
-            context.fail(f"step {plan.step} was not committed: {wrong}")
-            return
-        first = {stage: self._of(stage)[0] for stage in range(context.setup.stages)}
-        norm = math.sqrt(math.fsum(report.sum_of_squares for report in first.values()))
-        if not math.isfinite(norm):
-            context.fail(f"step {plan.step} was not committed: the gradient norm is {norm}; lower optimizer.lr")
-            return
-        record = self._record(plan, norm)
-        averages = {stage: report.average_hash for stage, report in first.items()}
-        self._plan = None
-        context.send_all(Decision(record, bool(plan.train), averages))
+            context.fail(wrong)
+        elif lacking:
+            stages = ", ".join(str(stage) for stage in lacking)
+            self._pause(f"nobody who can be reached holds commit {context.step} of stage {stages}")
+        elif context.step == 0 and self._awaited_at_start():
+            self._pause("", quiet=True)
+            context.waits.after(context.now, ("start",), context.setup.floor_s, "")
+        else:
+            self._resume()
+            self._advance()
 
-    def _of(self, stage: int) -> list[Prepared]:
-        return [self._prepared[member.peer_id] for member in self._context.view.replicas(stage)]
+    def _serves(self, stage: int) -> bool:
+        return any(self._stage_of(peer) == stage for peer in self._able())
 
-    def _disagreement(self, plan: Plan) -> str:
-        """Return what forbids the commit, empty when nothing does."""
+    def _lives(self) -> dict[str, int]:
+        return {peer: report.life for peer, report in self._reports.items()}
+
+    def _wrong_config(self) -> str:
         context = self._context
-        expected = {index: 1 for part in plan.train.values() for index in part}
-        for stage in range(context.setup.stages):
-            reports = self._of(stage)
-            names = " and ".join(member.name for member in context.view.replicas(stage))
-            if len({report.parameter_hash for report in reports}) > 1:
-                return f"the replicas of stage {stage} ({names}) hold different parameters"
-            if len({report.average_hash for report in reports}) > 1:
-                return f"the replicas of stage {stage} ({names}) have different averages"
-            counts = Counter(index for report in reports for index in report.counted)
-            if counts != expected:
-                odd = sorted(index for index in {*counts, *expected} if counts[index] != expected.get(index, 0))
-                times = ", ".join(f"{index} {counts[index]} times" for index in odd[:4])
-                return f"stage {stage} ({names}) counted microbatch {times}"
+        for peer, report in self._reports.items():
+            if report.config_hash != context.setup.config_hash:
+                return (
+                    f"{context.named(peer)} was started with another run config than {context.me.name}: "
+                    "give every site the same config file"
+                )
+        built = {peer: report for peer, report in self._reports.items() if report.held >= 0}
+        if len(built) < len(context.view.members):
+            return ""
+        if not any(report.data_ok for report in built.values()):
+            return "nobody can originate microbatches: no participant has the run's corpus and tokenizer"
+        last = [peer for peer in built if self._stage_of(peer) == context.last_stage]
+        if last and not any(built[peer].data_ok for peer in last):
+            return "nobody can compute the loss: no participant there has the run's corpus and tokenizer"
         return ""
 
-    def _record(self, plan: Plan, norm: float) -> CommitRecord:
-        context, setup = self._context, self._context.setup
-        trains = bool(plan.train)
-        losses = {purpose: [d.loss for (kind, _), d in self._done.items() if kind is purpose] for purpose in Purpose}
-        by_name = {context.name(peer): report for peer, report in self._prepared.items()}
-        boundary: Counter[int] = Counter()
-        for report in by_name.values():
-            boundary.update(report.traffic.boundary)
-        return CommitRecord(
-            step=plan.step,
-            commit=plan.commit + trains,
-            loss=_mean(losses[Purpose.TRAIN]),
-            grad_norm=norm if trains else None,
-            clip_factor=clip_factor(norm, setup.clip),
-            lr=setup.learning_rate(plan.step) if trains else 0.0,
-            tokens=setup.microbatches * setup.tokens_per_microbatch if trains else 0,
-            seconds=context.now - self._since,
-            validation_loss=_mean(losses[Purpose.VALIDATE]),
-            leader=context.me.name,
-            counted={name: list(report.counted) for name, report in by_name.items()},
-            hashes={name: report.parameter_hash for name, report in by_name.items()},
-            throughput={name: report.tokens_per_s for name, report in by_name.items()},
-            boundary_bytes=dict(boundary),
-            averaging_bytes=sum(report.traffic.averaging for report in by_name.values()),
-            control_bytes=sum(report.traffic.control for report in by_name.values()),
+    def _awaited_at_start(self) -> bool:
+        """In the first step everybody gets the time to build its stage."""
+        context = self._context
+        building = [m for m in context.view.members if m.peer_id in context.usable and m.peer_id not in self.workers()]
+        return bool(building) and context.now - context.decided_at < START_FLOORS * context.setup.floor_s
+
+    def _pause(self, why: str, *, quiet: bool = False) -> None:
+        context = self._context
+        if why != self.paused and not quiet:
+            context.note("paused", f"step {context.step} pauses: {why}")
+        self.paused = why or "starting"
+        context.waits.cancel(("done",))
+
+    def _resume(self) -> None:
+        if self.paused and self.paused != "starting":
+            self._context.note("resumed", f"step {self._context.step} goes on")
+        if self.paused:
+            self.paused, self._assigned = "", {}
+
+    def _advance(self) -> None:
+        """Plan what is missing; average when nothing is."""
+        context = self._context
+        if self.paused or self.at is not Stage.WORK:
+            return
+        self._ledger.among = frozenset(self.workers())
+        for peer in self._ledger.to_reset():
+            self._resetting[peer] = self._number + 1
+            self._ledger.forget(peer)
+            self._assigned = {}
+            text = f"step {context.step}: {context.named(peer)} forgets what it counted; others counted some of it, too"
+            context.note("reset", text)
+        train = [] if self.closing else self._ledger.missing(range(context.setup.microbatches))
+        validate = [index for index in range(self._validations()) if index not in self._validated]
+        if not train and not validate and not self._resetting:
+            self._begin_average()
+        elif not self._assigned:
+            self._plan(train, validate)
+
+    @property
+    def closing(self) -> bool:
+        """Whether only the last validation is left."""
+        return self._context.step >= self._context.setup.steps
+
+    def _validations(self) -> int:
+        setup, step = self._context.setup, self._context.step
+        due = setup.validate_every > 0 and (self.closing or step % setup.validate_every == 0)
+        return setup.validation_microbatches if due else 0
+
+    def _origins(self) -> list[str]:
+        """Workers with the run's corpus: those of stage 0 if there are any, else all."""
+        able = [peer for peer in self.workers() if self._reports[peer].data_ok]
+        return [peer for peer in able if self._stage_of(peer) == 0] or able
+
+    def _plan(self, train: list[int], validate: list[int]) -> None:
+        """Tell all who drives what; who drives it already goes on with it."""
+        context, origins = self._context, self._origins()
+        context.router.learn({peer: report.tokens_per_s for peer, report in self._reports.items()})
+        kept = {peer: tuple(i for i in self._reports[peer].driving if i in train) for peer in origins}
+        driven = {index for part in kept.values() for index in part}
+        given = split_by_speed([index for index in train if index not in driven], origins, context.router)
+        trains = {peer: tuple(sorted({*kept[peer], *given.get(peer, ())})) for peer in origins}
+        self._assigned = {peer: part for peer, part in trains.items() if part} or {"": ()}
+        again = [index for index in train if index in self._ledger.touched]
+        if again:
+            context.note("rerouted", f"step {context.step}: microbatches {again} go through again")
+        self._say(
+            Plan(
+                context.agreement.slot,
+                context.agreement.promised,
+                self._next(),
+                context.step,
+                {peer: part for peer, part in trains.items() if part},
+                split_by_speed(validate, origins, context.router),
+                tuple(self._able()),
+                {index: self._ledger.holders(index) for index in again},
+                tuple(sorted(self._resetting)),
+            )
         )
+        text = f"step {context.step}: no microbatch came through"
+        context.waits.start(context.now, ("done",), "done", text, 4)
 
+    def _begin_average(self) -> None:
+        context = self._context
+        context.waits.done(context.now, ("done",), 4)
+        workers = self.workers()
+        groups = {
+            stage: tuple(peer for peer in workers if self._stage_of(peer) == stage)
+            for stage in range(context.setup.stages)
+        }
+        counted = {peer: tuple(sorted(self._ledger.counted.get(peer, {}))) for peer in workers}
+        self.at, self._prepared = Stage.AVERAGE, {}
+        agreement = context.agreement
+        self._say(Average(agreement.slot, agreement.promised, self._next(), context.step, groups, counted))
+        text = f"step {context.step}: not all members reported their stage's average"
+        context.waits.start(context.now, ("prepared",), "prepared", text, 3)
 
-def _mean(values: list[float]) -> float | None:
-    return math.fsum(values) / len(values) if values else None
+    def prepared(self, sender: str, message: Prepared) -> None:
+        """A participant has its stage's average; propose when all have."""
+        context, order = self._context, self._order
+        if self.at is not Stage.AVERAGE or message.number != self._number or not isinstance(order, Average):
+            return
+        self._prepared[sender] = message
+        context.waits.restart(context.now, ("prepared",))
+        if any(peer not in self._prepared for group in order.groups.values() for peer in group):
+            return
+        context.waits.done(context.now, ("prepared",), 3)
+        wrong = disagreement(context, order, self._prepared, closing=self.closing)
+        norm = math.sqrt(math.fsum(self._prepared[group[0]].sum_of_squares for group in order.groups.values()))
+        if not wrong and not math.isfinite(norm):
+            wrong = f"the gradient norm is {norm}; lower optimizer.lr"
+        if wrong:
+            context.fail(f"step {context.step} was not committed: {wrong}")
+            return
+        losses = [self._ledger.loss(i) for i in range(context.setup.microbatches)] if not self.closing else []
+        validated = [self._validated[index] for index in sorted(self._validated)]
+        sources = [context.name(peer) for peer in self.workers() if self._reports[peer].data_ok]
+        record = commit_record(context, self._prepared, norm, losses, validated, sources)
+        self._vote(step_decision(context, order, self._prepared, record, closing=self.closing))
+
+    def _vote(self, decision: Decision) -> None:
+        context = self._context
+        if not context.agreement.leading:
+            return
+        self.at = Stage.VOTE
+        context.waits.cancel(("done",))
+        context.waits.cancel(("prepared",))
+        self._number += 1
+        self._say(context.agreement.put(decision))
+
+    # What does not go well
+
+    def _break_off(self, why: str) -> None:
+        self._context.note("averaging", f"step {self._context.step}: averaging begins anew: {why}")
+        self._context.waits.cancel(("prepared",))
+        self.at, self._assigned, self._prepared = Stage.WORK, {}, {}
+
+    def _exclude(self, peer: str, why: str) -> None:
+        context = self._context
+        self._excluded.add(peer)
+        self._ledger.forget(peer)
+        context.note("excluded", f"step {context.step}: {context.named(peer)} is left out of this step: {why}")
+
+    def overdue(self, key: str, text: str) -> None:
+        """One of the leader's waits is over."""
+        context = self._context
+        if key == "gather" and self.at is Stage.GATHER:
+            self._gathered(late=True)
+            if self.at is Stage.GATHER:
+                here = f"only {len(self._promises())} of {len(context.view.members)} members answer"
+                self._pause(here, quiet=context.view.number == 0)
+                context.waits.after(context.now, ("gather",), 2 * context.setup.beat_s, text)
+        elif key == "done" and self.at is Stage.WORK:
+            context.note("slow", text)
+            self._assigned = {}
+            self._advance()
+        elif key == "prepared" and self.at is Stage.AVERAGE:
+            assert isinstance(self._order, Average)
+            late = [peer for group in self._order.groups.values() for peer in group if peer not in self._prepared]
+            self._stuck.update(late)
+            for peer in late:
+                if self._stuck[peer] >= 2:
+                    self._exclude(peer, "it does not report the average")
+            self._break_off(f"{context.names(late)} did not report in time")
+            self.consider()
+        elif key == "start":
+            self.consider()
+        elif key == "beat":
+            self._beat()
+
+    def _beat(self) -> None:
+        """Say that we are there; say again what did not get through."""
+        context, agreement = self._context, self._context.agreement
+        self._beat_later()
+        if isinstance(self._order, Lead | Propose):
+            context.send_all(self._order)
+        elif self._order is not None or self.paused:
+            context.send_all(Beat(agreement.slot, agreement.promised, self._number, bool(self.paused)))
+
+    def _beat_later(self) -> None:
+        self._context.waits.after(self._context.now, ("beat",), self._context.setup.beat_s, "")
+
+    def again(self, sender: str) -> None:
+        """Somebody missed the last order."""
+        if isinstance(self._order, Plan | Average):
+            self._context.send(sender, self._order)
+
+    def _next(self) -> int:
+        self._number += 1
+        return self._number
+
+    def _say(self, order: Plan | Average | Propose) -> None:
+        self._order = order
+        self._context.send_all(order)
+
+    def announce(self, decision: Decision) -> None:
+        """A majority has accepted: tell all, the new members too."""
+        context = self._context
+        peers = {member.peer_id for member in (*context.view.members, *decision.members)} & context.usable
+        for peer in sorted(peers - {context.me.peer_id}):
+            context.send(peer, Decided(decision))

@@ -1,15 +1,14 @@
-"""What participants say to each other about steps. Plain values: `actors/protocol.py` puts them on the wire.
+"""What participants say to each other about work. Plain values: `actors/protocol.py` puts them on the wire.
 
-Tensors travel beside a message, not in it. Every message names the step it belongs to; activations and gradients carry
-the commit number of the parameters that made them, and the purpose they serve.
+Tensors travel beside a message, not in it. Messages about work name the step they belong to; activations and gradients
+carry the commit number of the parameters that made them, and the purpose they serve. What is said in order to decide
+is in `ballots.py`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-
-from actors.records import CommitRecord, Traffic
 
 
 class Purpose(StrEnum):
@@ -28,41 +27,24 @@ class Phase(StrEnum):
     """The owner's sum, on its way to every replica."""
 
 
-@dataclass(frozen=True)
-class Ready:
-    """A participant has built its stage; sent to everyone once, and again when a link comes up."""
-
-    config_hash: str
-    """Hash of what all participants of a run must agree on."""
-    parameter_hash: str
-    """Of commit 0; equal within a stage."""
-    data_ok: bool
-    """Its corpus and tokenizer are the run's."""
-    parameters: int
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Leader to all: who originates what in this step. Without train indices it closes the run."""
-
-    step: int
-    commit: int
-    train: dict[str, tuple[int, ...]]
-    """Origin's peer id -> microbatch indices."""
-    validate: dict[str, tuple[int, ...]]
+Route = tuple[str, ...]
+"""Peer ids, one a stage, stage 0 first; empty where nobody was chosen."""
 
 
 @dataclass(frozen=True)
 class Forward:
     """An activation for `stage` (token ids when it is 0), with its tensors beside it."""
 
-    step: int
     commit: int
     index: int
     purpose: Purpose
     stage: int
     origin: str
     """Peer id of the participant that drives this microbatch."""
+    retry: int
+    """Raised by whoever sends the same again on purpose; the network's own repeats have the same number."""
+    route: Route
+    """Who should serve it at each stage. A sender that replaces a lost hop changes that entry only."""
 
     @property
     def boundary(self) -> int:
@@ -74,7 +56,6 @@ class Forward:
 class Backward:
     """The gradient of the activation that `stage` sent, with its tensors beside it."""
 
-    step: int
     commit: int
     index: int
     stage: int
@@ -92,7 +73,7 @@ class Backward:
 class Returned:
     """To the origin: its microbatch is through (from stage 0 for training, from the last stage for validation)."""
 
-    step: int
+    commit: int
     index: int
     purpose: Purpose
     loss: float
@@ -104,7 +85,7 @@ class Returned:
 class Done:
     """Origin to leader: one of its microbatches is through."""
 
-    step: int
+    commit: int
     index: int
     purpose: Purpose
     loss: float
@@ -112,57 +93,50 @@ class Done:
 
 
 @dataclass(frozen=True)
-class Average:
-    """Leader to all: every microbatch is done; replicas of a stage average now (at a closing step: only report)."""
-
-    step: int
-    commit: int
-    counted: dict[str, tuple[int, ...]]
-    """Peer id -> indices whose gradients it counted."""
-
-
-@dataclass(frozen=True)
 class Slice:
     """Part of a gradient between two replicas of a stage, with its tensor beside it."""
 
-    step: int
     commit: int
+    slot: int
+    ballot: int
+    number: int
+    """Which averaging round: the leader's order that began it."""
     phase: Phase
     chunk: int
     """Number of the chunk of the flat vector."""
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """To the leader: the average is here and could be applied."""
+class Want:
+    """To a replica of the own stage: send me what comes after the commit that I hold, and all that follows."""
 
-    step: int
-    commit: int
-    average_hash: str
-    """Empty at a closing step."""
-    sum_of_squares: float
-    """Of the stage's averaged gradient; the same on every replica."""
-    parameter_hash: str
-    """Of the parameters before the update."""
-    counted: tuple[int, ...]
-    tokens_per_s: float
-    traffic: Traffic
-    """Sent since the last report."""
+    held: int
+    """-1 for nothing: the whole state is wanted."""
 
 
 @dataclass(frozen=True)
-class Decision:
-    """Leader to all: the step is decided."""
+class StateChunk:
+    """Part of a stage's state (parameters, then optimizer) after `commit`, with its tensor beside it."""
 
-    record: CommitRecord
-    apply: bool
-    """False at the closing step."""
-    averages: dict[int, str]
-    """Stage -> hash of the only average that may be applied."""
+    commit: int
+    chunk: int
+    parameter_hash: str
+
+
+@dataclass(frozen=True)
+class AverageChunk:
+    """Part of the decided average that leads from `commit` - 1 to `commit`, with its tensor beside it."""
+
+    commit: int
+    chunk: int
+    clip_factor: float
+    average_hash: str
 
 
 @dataclass(frozen=True)
 class Abort:
-    """To all: the run cannot go on."""
+    """To all: the run cannot go on, or somebody stopped it."""
 
     reason: str
+    stopped: bool = False
+    """Whether a person ended it on purpose."""

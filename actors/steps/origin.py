@@ -1,12 +1,15 @@
-"""Driving microbatches: send them to stage 0, a bounded number at a time, and tell the leader when they are through."""
+"""Driving microbatches: choose a route, send in a bounded number at a time, tell the leader what came back."""
 
 from __future__ import annotations
 
 from collections import deque
 
+from actors.steps.ballots import Plan
 from actors.steps.context import Context
 from actors.steps.events import TokensOf
-from actors.steps.messages import Done, Forward, Plan, Purpose, Returned
+from actors.steps.messages import Done, Forward, Purpose, Returned, Route
+
+Key = tuple[Purpose, int]
 
 
 class Origin:
@@ -14,54 +17,111 @@ class Origin:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._queue: deque[tuple[Purpose, int]] = deque()
-        self._flying: dict[tuple[Purpose, int], str] = {}
+        self._queue: deque[Key] = deque()
+        self._flying: dict[Key, Route] = {}
+        self._done: dict[Key, Done] = {}
+        self._partial: dict[int, Route] = {}
+        self._retries: dict[Key, int] = {}
 
-    def begin(self, plan: Plan) -> None:
-        """Take the own part of a plan."""
-        mine = self._context.me.peer_id
+    @property
+    def driving(self) -> tuple[int, ...]:
+        """Training microbatches that are not through yet."""
+        keys = (*self._flying, *self._queue)
+        return tuple(sorted(index for purpose, index in keys if purpose is Purpose.TRAIN))
+
+    def begin_step(self) -> None:
+        """Forget the last step."""
+        for key in self._flying:
+            self._landed(key)
         self._flying.clear()
-        self._queue = deque((Purpose.VALIDATE, index) for index in plan.validate.get(mine, ()))
-        self._queue.extend((Purpose.TRAIN, index) for index in plan.train.get(mine, ()))
+        self._queue.clear()
+        self._done.clear()
+        self._partial.clear()
+        self._retries.clear()
+
+    def plan(self, plan: Plan) -> None:
+        """Take the own part of a plan: go on with what flies, drop what others drive now, report what is done."""
+        mine = self._context.me.peer_id
+        wanted = [(Purpose.VALIDATE, index) for index in plan.validate.get(mine, ())]
+        wanted += [(Purpose.TRAIN, index) for index in plan.train.get(mine, ())]
+        for key in [key for key in self._flying if key not in wanted]:
+            self._landed(key)
+            del self._flying[key]
+        for key in [key for key in wanted if key in self._done]:
+            if key[0] is Purpose.TRAIN and key[1] in plan.partial:
+                del self._done[key]  # some of what was counted then is lost: drive it again
+            else:
+                self._context.send(self._context.leader.peer_id, self._done[key])
+        self._partial = dict(plan.partial)
+        self._queue = deque(key for key in wanted if key not in self._flying and key not in self._done)
+        self.redirect(plan.reset)
         self._fill()
 
     def returned(self, message: Returned) -> None:
         """A microbatch is through all stages."""
         context, key = self._context, (message.purpose, message.index)
-        hop = self._flying.pop(key, None)
-        if hop is None or message.step != context.step:
+        if key not in self._flying:
+            context.ignore("a late return")
             return
-        context.router.returned(hop)
-        context.waits.done(context.now, ("origin", message.step, *key), self._depth(message.purpose))
-        done = Done(message.step, message.index, message.purpose, message.loss, message.route)
+        self._landed(key)
+        del self._flying[key]
+        context.waits.done(context.now, ("origin", *key), self._depth())
+        done = Done(message.commit, message.index, message.purpose, message.loss, message.route)
+        self._done[key] = done
         context.send(context.leader.peer_id, done)
         self._fill()
+
+    def redirect(self, forgot: tuple[str, ...] = ()) -> None:
+        """Send again what cannot come back as it was sent."""
+        for key, route in list(self._flying.items()):
+            first = route[0] if key[0] is Purpose.TRAIN else ""
+            able = [set(self._context.candidates(stage)) - set(forgot) for stage in range(len(route))]
+            lost = [peer for peer, others in zip(route, able, strict=True) if peer not in others]
+            if first in lost or (lost and key[0] is Purpose.VALIDATE):
+                self.overdue(*key)
+
+    def overdue(self, purpose: Purpose, index: int) -> None:
+        """It did not come back in time: once more."""
+        key = (purpose, index)
+        if key in self._flying:
+            self._landed(key)
+            del self._flying[key]
+            self._retries[key] = self._retries.get(key, 0) + 1
+            self._launch(*key)
+
+    def _landed(self, key: Key) -> None:
+        for peer in self._flying[key]:
+            self._context.router.returned(peer)
+        self._context.waits.cancel(("origin", *key))
 
     def _fill(self) -> None:
         while self._queue and len(self._flying) < self._context.setup.in_flight:
             self._launch(*self._queue.popleft())
 
     def _launch(self, purpose: Purpose, index: int) -> None:
-        context = self._context
-        hop = context.router.choose(self._first_hops(), index)
-        self._flying[(purpose, index)] = hop
+        context, key = self._context, (purpose, index)
+        route = tuple(self._choose(stage, purpose, index) for stage in range(context.setup.stages))
+        self._flying[key] = route
         text = (
             f"step {context.step}, {purpose} microbatch {index}: {context.me.name} sent it into the pipeline through "
-            f"{context.named(hop)} and it did not come back"
+            f"{context.named(route[0])} and it did not come back"
         )
-        key = ("origin", context.step, purpose, index)
-        context.waits.start(context.now, key, "origin", text, self._depth(purpose), hop)
-        message = Forward(context.step, context.commit, index, purpose, 0, context.me.peer_id)
-        context.send(hop, message, TokensOf(context.step, index, purpose))
+        context.waits.start(context.now, ("origin", *key), "origin", text, self._depth(), route[0])
+        retry = self._retries.get(key, 0) * 1000  # above all that hops raise it by
+        message = Forward(context.step, index, purpose, 0, context.me.peer_id, retry, route)
+        if route[0]:
+            context.send(route[0], message, TokensOf(context.step, index, purpose))
 
-    def _depth(self, purpose: Purpose) -> int:
+    def _choose(self, stage: int, purpose: Purpose, index: int) -> str:
+        context = self._context
+        able = context.candidates(stage)
+        counted = self._partial.get(index, ()) if purpose is Purpose.TRAIN else ()
+        if stage < len(counted) and counted[stage] in able:
+            able = [counted[stage]]
+        if stage == 0 and context.me.peer_id in able and not counted:
+            able = [context.me.peer_id]
+        return context.router.choose(able, index) if able else ""
+
+    def _depth(self) -> int:
         """Waits inside a wait: the origin is more patient than stage 0, stage 0 more than stage 1, and so on."""
         return self._context.setup.stages + 1
-
-    def _first_hops(self) -> list[str]:
-        """Ourselves when we serve stage 0 and everyone there originates; else whoever serves it."""
-        context = self._context
-        stage_0 = [member.peer_id for member in context.view.replicas(0)]
-        if context.me.stage == 0 and all(peer in context.data_ok for peer in stage_0):
-            return [context.me.peer_id]
-        return stage_0

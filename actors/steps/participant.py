@@ -1,58 +1,49 @@
-"""The step protocol at one participant: `handle(now, event) -> effects`.
+"""The step protocol at one participant: `handle(now, event) -> effects`. See docs/step_protocol.md.
 
-Synchronous steps without faults: origins drive microbatches through the stages, replicas of a stage average, the leader
-decides, all apply. Whatever goes wrong ends the run with a reason that every participant gets (`Abort`).
+This class gives events to the parts: `Agreement` (votes), `Leader`, `Origin`, `Hop`, `Averaging`, `Donor`, `Follower`.
+It owns what concerns them all: taking a decision, obeying the leader, replacing it, and getting back in.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from actors.averaging.reduce import AllReduce, SliceOut
-from actors.membership.roster import Member, View
 from actors.records import Traffic
+from actors.steps import ballots, events
+from actors.steps.agreement import Agreement, majority
+from actors.steps.averaging import Averaging
+from actors.steps.ballots import Decision, Report
+from actors.steps.catchup import Applied, Donor, Follower
 from actors.steps.context import Context, StepSetup
-from actors.steps.events import (
-    Applied,
-    ApplyUpdate,
-    Committed,
-    Computed,
-    Doubt,
-    Effect,
-    Event,
-    ExportGradient,
-    Finished,
-    GradientExported,
-    LocalFailure,
-    LocalReady,
-    Note,
-    Payload,
-    PeerLost,
-    PeerUp,
-    Received,
-    Tick,
-)
+from actors.steps.decide import describe_change
+from actors.steps.events import ApplyUpdate, Committed, Discard, Doubt, Effect, Event, Finished, Payload, RestartShards
 from actors.steps.hop import Hop
 from actors.steps.leader import Leader
 from actors.steps.messages import (
     Abort,
-    Average,
+    AverageChunk,
     Backward,
-    Decision,
     Done,
     Forward,
-    Plan,
-    Prepared,
-    Ready,
     Returned,
     Slice,
+    StateChunk,
+    Want,
 )
 from actors.steps.origin import Origin
+from actors.steps.view import CommittedView, Voter
 from actors.steps.waits import Waits
 
 EARLY = 8192
-"""Messages of a commit that is not applied here yet, kept at most; more than any step within the config can bring."""
+"""Messages of a decision that is not known or not applied here yet, kept at most."""
+MOST_ROUNDS = 100_000
+"""Messages to itself within one event: more are a fault of this program."""
+LEADER_BEATS, SUCCESSOR_BEATS = 10, 2
+"""A leader that the mesh holds alive may be silent for so many beats; one that should take over, for so many."""
+UNKNOWN = Decision(-1, -1, (), -1)
+"""What a process starts from that does not know the run's state: any decision is newer."""
 
 
 class Participant:
@@ -60,39 +51,52 @@ class Participant:
 
     Args:
         setup: what the protocol needs of the run config.
-        view: whom to work with.
-        me: our own entry in the view.
+        me: our own process.
+        members: of view 0, when the run begins; empty for a process that joins a run under way.
         traffic: returns what was sent since it was last asked.
     """
 
-    def __init__(self, setup: StepSetup, view: View, me: Member, traffic: Callable[[], Traffic]) -> None:
-        self._context = Context(setup, view, me, Waits(setup.floor_s))
+    def __init__(
+        self, setup: StepSetup, me: Voter, members: tuple[Voter, ...], traffic: Callable[[], Traffic], now: float = 0.0
+    ) -> None:
+        first = CommittedView.first(members)
+        decision = Decision(0, 0, first.members, 0) if members else UNKNOWN
+        self._context = Context(setup, me, Agreement(me.peer_id, me.life, decision), Waits(setup.floor_s), now=now)
+        self._context.usable.add(me.peer_id)
+        self._context.decided_at = now
         self._traffic = traffic
         self._origin = Origin(self._context)
         self._hop = Hop(self._context)
         self._leader = Leader(self._context)
-        self._ready: dict[str, Ready] = {}
-        self._early: list[tuple[str, object, Payload]] = []
-        self._slices: list[tuple[str, Slice, Any]] = []
-        self._reduce: AllReduce | None = None
-        self._deciding: Decision | None = None
-        self._average: Average | None = None
-        self._parameter_hash = ""
-        self._reported_closing = False
-        self._decided_at: float | None = None
+        self._averaging = Averaging(self._context)
+        self._donor = Donor(self._context)
+        self._follower = Follower(self._context)
+        self._early: deque[tuple[str, object, Payload]] = deque(maxlen=EARLY)
+        self._order: tuple[int, int, int] = (0, 0, 0)
+        """Slot, ballot and number of the newest order that was followed."""
+        self._applying: Applied | None = None
+        self._expected = 0
+        """Ballot of whoever should lead."""
+        self._paused = False
         self.finished = False
+        self._begin_slot()
 
     # What the outside reads
 
     @property
+    def context(self) -> Context:
+        """State that more than one part reads."""
+        return self._context
+
+    @property
     def step(self) -> int:
         """The step under way."""
-        return self._context.step
+        return max(0, self._context.step)
 
     @property
     def commit(self) -> int:
-        """Number of the parameters held."""
-        return self._context.commit
+        """Number of the parameters held; -1 for none."""
+        return self._context.held
 
     @property
     def failed(self) -> str:
@@ -100,9 +104,19 @@ class Participant:
         return self._context.failed
 
     @property
-    def ready(self) -> dict[str, Ready]:
-        """Who is ready, by identity."""
-        return dict(self._ready)
+    def paused(self) -> bool:
+        """Whether nothing can be decided from here."""
+        return self._paused or bool(self._leader.paused and self._leader.paused != "starting")
+
+    @property
+    def started(self) -> bool:
+        """Whether the run's members have agreed that they are all there."""
+        return self._context.view.number > 0
+
+    @property
+    def inside(self) -> bool:
+        """Whether this process has a vote."""
+        return self._context.agreement.votes
 
     @property
     def tokens_per_s(self) -> float:
@@ -116,12 +130,15 @@ class Participant:
     # Events
 
     def handle(self, now: float, event: Event) -> list[Effect]:
-        """Take an event and return what is to be done, in order. Nothing happens after the end of the run."""
+        """Take an event and return what is to be done, in order."""
         context = self._context
         context.now = now
-        if not (context.failed or self.finished):
+        if not context.failed:
             self._dispatch(event)
+            rounds = 0
             while context.inbox:
+                rounds += 1
+                assert rounds < MOST_ROUNDS, f"{context.me.name} talks to itself without end"
                 message, payload = context.inbox.pop(0)
                 self._receive(context.me.peer_id, message, payload)
         effects, context.out = context.out, []
@@ -130,41 +147,111 @@ class Participant:
     def _dispatch(self, event: Event) -> None:
         context = self._context
         match event:
-            case Received(peer, message, tensors):
+            case events.Received(peer, message, tensors):
                 self._receive(peer, message, tensors)
-            case Computed():
+            case events.Stop(reason):
+                context.fail(reason, stopped=True)
+            case events.PeerUp(peer):
+                self._peer_up(peer)
+            case events.PeerLost(peer, reason, gone):
+                self._peer_lost(peer, reason, gone=gone)
+            case _ if self.finished:
+                return
+            case events.Computed():
                 self._hop.computed(event)
-            case GradientExported(step, values):
-                self._gradient(step, values)
-            case Applied(step, parameter_hash):
+            case events.GradientExported():
+                self._exported(event)
+            case events.Applied(step, parameter_hash):
                 self._applied(step, parameter_hash)
-            case LocalReady(parameter_hash, parameters, data_ok):
-                self._local_ready(parameter_hash, parameters, data_ok)
-            case PeerUp(peer):
-                if context.me.peer_id in self._ready:
-                    context.send(peer, self._ready[context.me.peer_id])
-            case PeerLost(peer, reason):
-                if not self._may_have_finished(peer):
-                    context.fail(f"lost participant {context.named(peer)}: {reason}")
-            case LocalFailure(reason):
+            case events.StateExported(commit, values, parameter_hash):
+                self._donor.exported(commit, values, parameter_hash)
+            case events.StateLoaded(commit, parameter_hash):
+                self._follower.loaded(commit, parameter_hash)
+                self._held_changed()
+            case events.LocalReady():
+                self._local_ready(event)
+            case events.ShardsLost(reason):
+                self._shards_lost(reason)
+            case events.LocalFailure(reason):
                 context.fail(reason)
-            case Tick():
-                for peer, reason in context.waits.doubtful(context.now).items():
-                    if peer != context.me.peer_id:
-                        context.out.append(Doubt(peer, reason))
-                overdue = context.waits.expired(context.now)
-                if overdue:
-                    context.fail(f"deadline passed: {overdue}")
+            case events.Tick():
+                self._tick()
+
+    def _tick(self) -> None:
+        context = self._context
+        for peer, reason in context.waits.doubtful(context.now).items():
+            if peer != context.me.peer_id:
+                context.out.append(Doubt(peer, reason))
+        for key, text in context.waits.expired(context.now):
+            assert isinstance(key, tuple)
+            self._overdue(key, text)
+
+    def _overdue(self, key: tuple[Any, ...], text: str) -> None:
+        context = self._context
+        match key:
+            case ("hop", purpose, index):
+                context.note("overdue", text)
+                self._hop.overdue(purpose, index)
+            case ("origin", purpose, index):
+                context.note("overdue", text)
+                self._origin.overdue(purpose, index)
+            case ("shard" | "export" | "apply" | "load", *_):
+                context.out.append(RestartShards(text))
+            case ("reduce",):
+                stuck = self._averaging.overdue()
+                if stuck is not None:
+                    context.send(context.leader.peer_id, stuck)
+            case ("leader",):
+                self._succeed(max(self._expected, context.agreement.promised))
+            case ("catchup",):
+                self._follower.overdue()
+            case ("join",):
+                self._ask_in()
+            case (name,):
+                self._leader.overdue(name, text)
+
+    # Messages
 
     def _receive(self, peer: str, message: object, payload: Payload) -> None:
-        commit = getattr(message, "commit", self._context.commit)
-        started = self._decided_at is not None or isinstance(message, Ready | Abort)
-        if commit > self._context.commit or not started:
-            self._keep_early(peer, message, payload)
+        context = self._context
+        match message:
+            case Abort(reason, stopped):
+                context.fail(reason, stopped=stopped, tell=False)
+            case ballots.Decided(decision):
+                self._decide(decision)
+            case ballots.Fetch(slot):
+                self._tell(peer, slot)
+            case Want():
+                if not self.finished:
+                    self._donor.want(peer, message)
+            case StateChunk() | AverageChunk():
+                if isinstance(payload, tuple) and not self.finished:
+                    self._take_state(peer, message, payload[0])
+            case Forward() | Backward() | Returned() | Done() | Slice():
+                self._work(peer, message, payload)
+            case _:
+                self._slot_message(peer, message)
+
+    def _take_state(self, peer: str, message: StateChunk | AverageChunk, values: Any) -> None:
+        if isinstance(message, StateChunk):
+            self._follower.state(peer, message, values)
+        else:
+            self._follower.average(peer, message, values)
+
+    def _tell(self, peer: str, slot: int) -> None:
+        if slot < self._context.decision.slot:
+            self._context.send(peer, ballots.Decided(self._context.decision))
+
+    def _work(self, peer: str, message: Forward | Backward | Returned | Done | Slice, payload: Payload) -> None:
+        context = self._context
+        if message.commit < context.step or self.finished:
+            context.ignore(f"{type(message).__name__.lower()} of an earlier step")
             return
-        if commit < self._context.commit:
-            text = f"{type(message).__name__} of commit {commit} from {self._context.named(peer)} came too late"
-            self._context.out.append(Note("stale", text))
+        if message.commit > context.step or (isinstance(message, Forward) and not context.ready):
+            self._early.append((peer, message, payload))
+            return
+        if context.view.member(peer) is None:
+            context.ignore("work from somebody without a vote")
             return
         match message:
             case Forward():
@@ -172,212 +259,394 @@ class Participant:
             case Backward() if isinstance(payload, tuple):
                 self._hop.backward(peer, message, payload)
             case Slice() if isinstance(payload, tuple):
-                self._slice(peer, message, payload[0])
+                self._averaging.slice(peer, message, payload[0])
+                self._report_average()
             case Returned():
                 self._origin.returned(message)
             case Done():
                 self._leader.done(peer, message)
-            case Prepared():
-                self._leader.prepared(peer, message)
-            case Ready():
-                self._peer_ready(peer, message)
-            case Abort(reason):
-                self._aborted(reason)
-            case Plan() | Average() | Decision():
-                self._from_leader(peer, message)
 
-    def _keep_early(self, peer: str, message: object, payload: Payload) -> None:
-        if len(self._early) < EARLY:
-            self._early.append((peer, message, payload))
-        else:
-            self._context.fail(f"{self._context.me.name} is a commit behind and its queue of {EARLY} messages is full")
-
-    def _from_leader(self, peer: str, message: Plan | Average | Decision) -> None:
-        context = self._context
-        step = message.record.step if isinstance(message, Decision) else message.step
-        if peer != context.leader.peer_id or step != context.step:
-            kind = type(message).__name__
-            context.out.append(
-                Note("ignored", f"{kind} of step {step} from {context.named(peer)}, who does not lead it")
-            )
+    def _slot_message(self, peer: str, message: Any) -> None:
+        context, agreement = self._context, self._context.agreement
+        if isinstance(message, ballots.Join):
+            self._tell(peer, message.slot)
+            if not self.finished:
+                self._leader.join(peer, message)
+            return
+        if message.slot < agreement.slot:
+            if not isinstance(message, ballots.Accepted | ballots.Promise | ballots.Prepared | ballots.Refused):
+                self._tell(peer, message.slot - 1)
+            context.ignore("about a slot that is decided")
+            return
+        if message.slot > agreement.slot:
+            self._early.append((peer, message, ()))
+            if isinstance(message, ballots.Beat | ballots.Lead):
+                context.send(peer, ballots.Fetch(context.decision.slot))
+            return
+        if self.finished:
             return
         match message:
-            case Plan():
-                self._origin.begin(message)
-            case Average():
-                self._begin_average(message)
-            case Decision():
-                self._decision(message)
+            case ballots.Lead():
+                answer = agreement.lead(peer, message, self._report())
+                self._obeyed(peer, answer)
+                if answer is not None:
+                    context.send(peer, answer)
+            case ballots.Propose():
+                vote = agreement.propose(peer, message)
+                self._obeyed(peer, vote)
+                if vote is not None:
+                    context.send(peer, vote)
+            case ballots.Plan() | ballots.Average() | ballots.Beat():
+                if agreement.obeys(peer, message.ballot):
+                    self._watch_leader()
+                    self._follow(peer, message)
+                else:
+                    context.ignore("an order of somebody who does not lead")
+            case ballots.Promise():
+                self._leader.promise(peer, message)
+            case ballots.Accepted():
+                self._voted(peer, message)
+            case ballots.Refused():
+                agreement.refused(message)
+                self._watch_leader()
+            case ballots.Again():
+                self._leader.again(peer)
+            case ballots.Holding():
+                self._leader.holding(peer, message)
+            case ballots.Prepared():
+                self._leader.prepared(peer, message)
+            case ballots.Stuck():
+                self._leader.stuck(peer, message)
+        if agreement.candidacy is None:
+            self._leader.stop()
 
-    # Getting ready
+    def _obeyed(self, peer: str, answer: object) -> None:
+        if isinstance(answer, ballots.Promise | ballots.Accepted) and peer != self._context.me.peer_id:
+            self._watch_leader()
 
-    def _local_ready(self, parameter_hash: str, parameters: int, data_ok: bool) -> None:
+    def _voted(self, peer: str, message: ballots.Accepted) -> None:
+        decision = self._context.agreement.accepted(peer, message)
+        if decision is not None:
+            self._leader.announce(decision)
+            self._decide(decision)
+
+    # Orders
+
+    def _follow(self, peer: str, order: ballots.Plan | ballots.Average | ballots.Beat) -> None:
         context = self._context
-        self._parameter_hash = parameter_hash
-        ready = Ready(context.setup.config_hash, parameter_hash, data_ok, parameters)
-        if not data_ok:
-            text = f"{context.me.name} has another corpus or tokenizer: it originates nothing and computes no losses"
-            context.out.append(Note("data", text))
-        context.send_all(ready)
-
-    def _peer_ready(self, peer: str, message: Ready) -> None:
-        context = self._context
-        if message.config_hash != context.setup.config_hash:
-            context.fail(
-                f"{context.named(peer)} was started with another run config than {context.me.name}: "
-                "give every site the same config file"
-            )
+        number = (order.slot, order.ballot, order.number)
+        if isinstance(order, ballots.Beat):
+            if number > self._order:
+                context.send(peer, ballots.Again(order.slot, order.ballot))
+            elif context.ready and (order.asks or (context.me.peer_id not in context.workers and self._could_work())):
+                self._tell_holding()
             return
-        self._ready[peer] = message
-        if message.data_ok:
-            context.data_ok.add(peer)
-        if len(self._ready) == len(context.view.members):
-            self._all_ready()
-
-    def _all_ready(self) -> None:
-        context = self._context
-        if self._decided_at is not None:
+        if number <= self._order or order.step != context.step:
             return
-        last = [
-            member.name for member in context.view.replicas(context.last_stage) if member.peer_id in context.data_ok
-        ]
-        if not context.data_ok or not last:
-            what = "compute the loss" if context.data_ok else "originate microbatches"
-            context.fail(f"nobody can {what}: no participant there has the run's corpus and tokenizer")
+        if isinstance(order, ballots.Average) and self._applying is not None:
+            self._early.append((peer, order, ()))  # a step without work: we hold its parameters in a moment
             return
-        self._decided_at = context.now
-        self._begin_step()
+        self._order = number
+        self._averaging.stop()
+        self._hop.thaw()
+        if isinstance(order, ballots.Plan):
+            self._plan(order)
+        elif context.ready and context.me.peer_id in order.groups.get(context.me.stage, ()):
+            self._average(order)
 
-    def _begin_step(self) -> None:
+    def _could_work(self) -> bool:
+        return self._context.data_ok or self._context.me.stage != self._context.last_stage
+
+    def _plan(self, plan: ballots.Plan) -> None:
         context = self._context
-        self._hop.begin_step()
-        self._reduce, self._average, self._deciding = None, None, None
-        self._slices.clear()
-        text = f"step {context.step}: no decision from its leader {context.named(context.leader.peer_id)}"
-        context.waits.start(context.now, ("step",), "step", text, 20)
-        if context.leader.peer_id == context.me.peer_id:
-            self._leader.begin(context.now if self._decided_at is None else self._decided_at)
-        early, self._early = self._early, []
-        for peer, message, payload in early:
-            self._receive(peer, message, payload)
+        context.workers = frozenset(plan.workers)
+        if context.me.peer_id in plan.reset:
+            self._hop.reset()
+            self._tell_holding()
+        elif context.ready and context.me.peer_id not in plan.workers and self._could_work():
+            self._tell_holding()
+        self._hop.redirect(plan.reset)
+        self._origin.plan(plan)
 
-    def _may_have_finished(self, peer: str) -> bool:
-        """Whether a lost link can mean that the other one got the closing decision before us, and left.
-
-        The leader leaves last: it needs everyone's report, and its decision is on the link before its goodbye.
-        """
-        leader = self._context.leader.peer_id
-        return self._reported_closing and leader not in (peer, self._context.me.peer_id)
-
-    # Averaging
-
-    def _begin_average(self, message: Average) -> None:
+    def _average(self, order: ballots.Average) -> None:
         context = self._context
-        self._average = message
         if context.step >= context.setup.steps:
-            self._report("", 0.0)
-            self._reported_closing = True
-            return
-        mine = set(message.counted.get(context.me.peer_id, ()))
-        if mine != self._hop.counted:
-            context.fail(
-                f"step {context.step} was not committed: {context.me.name} (stage {context.me.stage}) counted "
-                f"microbatches {sorted(self._hop.counted)}, the routes say {sorted(mine)}"
-            )
-            return
-        text = f"step {context.step}: the shards of {context.me.name} did not hand out their gradient"
-        context.waits.start(context.now, ("export",), "export", text)
-        context.out.append(ExportGradient(context.step))
+            self._send_prepared(order, "", 0.0)
+        elif set(order.counted.get(context.me.peer_id, ())) != set(self._hop.counted):
+            self._tell_holding()
+        else:
+            self._hop.frozen = True
+            self._averaging.begin(order)
 
-    def _gradient(self, step: int, values: Any) -> None:
-        context = self._context
-        if step != context.step:
+    def _exported(self, event: events.GradientExported) -> None:
+        order = self._averaging.order
+        if order is None or event.step != self._context.step:
             return
-        context.waits.done(context.now, ("export",))
-        group = [member.peer_id for member in context.view.replicas(context.me.stage)]
-        self._reduce = AllReduce(group, context.me.peer_id, values)
-        text = f"step {context.step}: averaging of stage {context.me.stage} got stuck at {context.me.name}"
-        context.waits.start(context.now, ("reduce",), "reduce", text)
-        self._send_slices(self._reduce.start())
-        slices, self._slices = self._slices, []
-        for peer, message, array in slices:
-            self._slice(peer, message, array)
+        if event.counted != set(order.counted.get(self._context.me.peer_id, ())):
+            self._averaging.stop()
+            self._hop.thaw()
+            if event.counted != set(self._hop.counted):  # we lost track of our own shards: begin anew
+                self._hop.reset()
+            self._tell_holding()
+            return
+        self._averaging.exported(event.values)
         self._report_average()
-
-    def _slice(self, peer: str, message: Slice, array: Any) -> None:
-        if self._reduce is None:
-            if len(self._slices) < EARLY:
-                self._slices.append((peer, message, array))
-            return
-        self._send_slices(self._reduce.receive(peer, message.phase, message.chunk, array))
-        self._context.waits.restart(self._context.now, ("reduce",))
-        self._report_average()
-
-    def _send_slices(self, slices: list[SliceOut]) -> None:
-        context = self._context
-        for out in slices:
-            message = Slice(context.step, context.commit, out.phase, out.chunk)
-            context.send(out.to, message, (out.values,))
 
     def _report_average(self) -> None:
-        if self._reduce is not None and self._reduce.complete and self._average is not None:
-            self._context.waits.done(self._context.now, ("reduce",))
-            self._report(self._reduce.digest, self._reduce.sum_of_squares)
-            self._average = None
+        order, done = self._averaging.order, self._averaging.prepared
+        if order is not None and done is not None and self._averaging.complete:
+            self._averaging.stop()
+            self._send_prepared(order, done.digest, done.sum_of_squares)
 
-    def _report(self, average_hash: str, sum_of_squares: float) -> None:
+    def _send_prepared(self, order: ballots.Average, digest: str, sum_of_squares: float) -> None:
         context, hop = self._context, self._hop
-        report = Prepared(
-            step=context.step,
-            commit=context.commit,
-            average_hash=average_hash,
+        report = ballots.Prepared(
+            slot=order.slot,
+            ballot=order.ballot,
+            number=order.number,
+            average_hash=digest,
             sum_of_squares=sum_of_squares,
-            parameter_hash=self._parameter_hash,
+            parameter_hash=context.parameter_hash,
             counted=tuple(sorted(hop.counted)),
             tokens_per_s=hop.measure(),
             traffic=self._traffic(),
         )
         context.send(context.leader.peer_id, report)
 
-    # Deciding
-
-    def _decision(self, message: Decision) -> None:
+    def _report(self) -> Report:
         context = self._context
-        if self._deciding is not None:
+        return Report(
+            context.me.life,
+            context.held if self._applying is None else self._applying.commit,
+            dict(self._hop.counted) if context.ready else {},
+            self._origin.driving,
+            self._hop.tokens_per_s,
+            context.data_ok,
+            context.setup.config_hash,
+            self._order[2] if self._order[:2] == (context.agreement.slot, context.agreement.promised) else -1,
+        )
+
+    def _tell_holding(self) -> None:
+        """To the leader; from outside, to all, as a request to be let in."""
+        context, agreement = self._context, self._context.agreement
+        if not agreement.votes:
+            self._ask_in()
+        elif context.step >= 0:
+            message = ballots.Holding(agreement.slot, agreement.promised, self._report())
+            context.send(context.leader.peer_id, message)
+
+    def _ask_in(self) -> None:
+        context = self._context
+        if self._context.agreement.votes or self.finished:
             return
-        self._deciding = message
-        if not message.apply:
-            self._committed(message)
-            self.finished = True
-            context.waits.clear()
-            context.out.append(Finished())
+        context.waits.after(context.now, ("join",), context.setup.beat_s, "")
+        message = ballots.Join(context.decision.slot, context.me.name, context.me.stage, self._report())
+        for peer in sorted(context.usable - {context.me.peer_id}):
+            context.send(peer, message)
+
+    # Decisions
+
+    def _decide(self, decision: Decision) -> None:
+        context, agreement = self._context, self._context.agreement
+        before, step = context.view, context.step
+        if self.finished or not agreement.decided(decision):
             return
-        mine = self._reduce
-        if mine is None or not mine.complete or message.averages.get(context.me.stage) != mine.digest:
-            context.fail(f"step {context.step}: {context.me.name} does not hold the average that was decided")
+        if decision.record is not None:
+            context.decided_at = context.now
+            by_name = {member.name: member.peer_id for member in decision.members}
+            speeds = {by_name[name]: v for name, v in decision.record.throughput.items() if name in by_name}
+            context.router.learn(speeds)
+            context.out.append(Committed(decision.record))
+        if decision.view_number != before.number and before.number > 0:
+            change = describe_change(before.members, decision.members)
+            context.note("view", f"view {decision.view_number} of {len(decision.members)} members: {change}")
+        if decision.finished:
+            self._finish()
             return
-        text = f"step {context.step}: the shards of {context.me.name} did not apply the update"
-        context.waits.start(context.now, ("apply",), "apply", text)
-        context.out.append(ApplyUpdate(context.step, mine.average, message.record.clip_factor))
+        if decision.step != step:
+            self._next_step(decision, step)
+        else:
+            self._averaging.stop()
+            self._hop.thaw()
+        self._donor.drop(set(decision.holders) if decision.record is not None else set())
+        self._begin_slot()
+
+    def _next_step(self, decision: Decision, before: int) -> None:
+        """Apply what was decided, if it is what we hold; else somebody must give it to us."""
+        context, done = self._context, self._averaging.prepared
+        holds = context.held == before == decision.step - 1 and done is not None and self._applying is None
+        mine = decision.averages.get(context.me.stage)
+        self._hop.begin_step()
+        self._origin.begin_step()
+        self._averaging.begin_step()
+        context.workers = frozenset(decision.holders)
+        if holds and done is not None and decision.record is not None and done.digest == mine:
+            factor = decision.record.clip_factor
+            context.applying = True
+            self._applying = Applied(decision.step, done.average, factor, done.digest)
+            text = f"step {before}: the shards of {context.me.name} did not apply the update"
+            context.waits.start(context.now, ("apply",), "apply", text)
+            context.out.append(ApplyUpdate(before, done.average, factor))
+        elif self._applying is None and self._follower.built:
+            context.out.append(Discard())
 
     def _applied(self, step: int, parameter_hash: str) -> None:
-        context, decision = self._context, self._deciding
-        if decision is None or step != context.step:
+        context, applying = self._context, self._applying
+        if applying is not None and applying.commit == step + 1:
+            self._applying, context.applying = None, False
+            context.waits.done(context.now, ("apply",))
+            context.held, context.parameter_hash = step + 1, parameter_hash
+            self._donor.applied(applying)
+        elif not self._follower.applied(step, parameter_hash):
             return
-        context.waits.done(context.now, ("apply",))
-        context.waits.done(context.now, ("step",), 20)
-        self._parameter_hash = parameter_hash
-        self._committed(decision)
-        context.step += 1
-        context.commit += 1
-        self._begin_step()
+        self._held_changed()
 
-    def _committed(self, decision: Decision) -> None:
-        context, record = self._context, decision.record
-        by_name = {member.name: member.peer_id for member in context.view.members}
-        context.router.learn({by_name[name]: speed for name, speed in record.throughput.items() if name in by_name})
-        self._decided_at = context.now
-        context.out.append(Committed(record))
+    def _held_changed(self) -> None:
+        """Go on where we hold what the step needs; get it where we do not."""
+        context = self._context
+        if context.ready:
+            self._follower.caught_up()
+            self._donor.serve()
+            if context.me.peer_id not in context.workers or not context.agreement.votes:
+                self._tell_holding()
+            self._replay_early()
+        elif self._applying is None:
+            if not context.agreement.votes:
+                self._ask_in()
+            self._follower.seek()
 
-    def _aborted(self, reason: str) -> None:
-        self._context.fail(reason)
+    def _finish(self) -> None:
+        context = self._context
+        self.finished = True
+        self._leader.stop()
+        context.waits.clear()
+        context.out.append(Finished())
+
+    def _begin_slot(self) -> None:
+        context, agreement = self._context, self._context.agreement
+        self._order = (agreement.slot, 0, 0)
+        self._expected = 0
+        if not agreement.votes:
+            self._leader.begin_slot(None)
+            context.waits.cancel(("leader",))
+            if not context.waits.waiting(("join",)):
+                self._ask_in()
+        else:
+            context.waits.cancel(("join",))
+            mine = agreement.leader.peer_id == context.me.peer_id
+            self._leader.begin_slot(0 if mine else None)
+            self._watch_leader()
+        self._note_majority()
+        self._held_changed()
+        if not context.ready:
+            self._replay_early()
+
+    def _replay_early(self) -> None:
+        early, self._early = self._early, deque(maxlen=EARLY)
+        for peer, message, payload in early:
+            self._receive(peer, message, payload)
+
+    # Replacing the leader
+
+    def _watch_leader(self) -> None:
+        context, agreement = self._context, self._context.agreement
+        if not agreement.votes or self.finished:
+            return
+        leader = agreement.leader.peer_id
+        if leader == context.me.peer_id:
+            context.waits.cancel(("leader",))
+        elif leader in context.usable or context.view.number == 0:
+            text = f"step {context.step}: its leader {context.named(leader)} says nothing"
+            self._expected = agreement.promised
+            context.waits.after(context.now, ("leader",), LEADER_BEATS * context.setup.beat_s, text, leader)
+        else:
+            self._succeed(agreement.promised)
+
+    def _succeed(self, above: int) -> None:
+        """The leader is gone: the next one in turn takes over, which may be us."""
+        context, agreement = self._context, self._context.agreement
+        if not agreement.votes or self.finished:
+            return
+        ballot = self._expected = agreement.next_ballot(above, context.usable)
+        successor = context.view.owner(agreement.slot, ballot).peer_id
+        if successor == context.me.peer_id:
+            context.waits.cancel(("leader",))
+            self._leader.begin_slot(ballot)
+        else:
+            seconds = SUCCESSOR_BEATS * context.setup.beat_s
+            context.waits.after(context.now, ("leader",), seconds, "", successor)
+
+    # Peers and shards
+
+    def _peer_up(self, peer: str) -> None:
+        context = self._context
+        if peer in context.usable:
+            return
+        context.usable.add(peer)
+        context.gone.pop(peer, None)
+        if self.finished:
+            return
+        self._leader.peer_up(peer)
+        self._leader.peers_changed()
+        if not context.agreement.votes:
+            self._ask_in()
+        elif peer == context.leader.peer_id:
+            self._tell_holding()
+        self._follower.seek()
+        self._hop.redirect()
+        self._note_majority()
+
+    def _peer_lost(self, peer: str, reason: str, *, gone: bool) -> None:
+        context = self._context
+        if gone and peer not in context.gone:
+            context.gone[peer] = reason
+            context.note("lost", f"{context.named(peer)}: {reason}")
+        context.usable.discard(peer)
+        if self.finished:
+            return
+        self._donor.drop({peer})
+        self._hop.redirect()
+        self._origin.redirect()
+        self._follower.peer_lost(peer)
+        self._leader.peers_changed()
+        if context.leader.peer_id == peer:
+            self._watch_leader()
+        self._note_majority()
+
+    def _note_majority(self) -> None:
+        context, view = self._context, self._context.view
+        without = context.agreement.votes and not majority(view, context.usable)
+        if without != self._paused and view.number > 0:
+            self._paused = without
+            if without:
+                here = sum(member.peer_id in context.usable for member in view.members)
+                text = f"{here} of {len(view.members)} members can be reached, and {view.quorum} must agree: nothing is"
+                context.note("paused", f"{text} committed here until others are back")
+            else:
+                context.note("resumed", "a majority of the members can be reached")
+
+    def _local_ready(self, event: events.LocalReady) -> None:
+        context = self._context
+        self._follower.built = True
+        self._follower.state_length, self._follower.gradient_length = event.state_length, event.gradient_length
+        context.data_ok = event.data_ok
+        if not event.data_ok:
+            text = f"{context.me.name} has another corpus or tokenizer: it originates nothing and computes no losses"
+            context.note("data", text)
+        context.held, context.parameter_hash = 0, event.parameter_hash
+        if context.ready:
+            self._tell_holding()
+        self._held_changed()
+
+    def _shards_lost(self, reason: str) -> None:
+        """What they held is gone; votes are not."""
+        context = self._context
+        context.note("shards", reason)
+        context.held, self._applying, context.applying = -1, None, False
+        self._hop.lost()
+        self._averaging.begin_step()
+        for key in ("apply", "load", "export"):
+            context.waits.cancel((key,))
+        self._donor.lost()
+        self._follower.lost()
+        self._tell_holding()

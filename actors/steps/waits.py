@@ -54,6 +54,14 @@ class Waits:
         """Begin to wait; `text` says for what and from whom, `peer` is who must do something for it to end."""
         self._open[key] = _Wait(kind, now, now + self.patience(kind, depth), text, peer)
 
+    def after(self, now: float, key: Hashable, seconds: float, text: str, peer: str = "") -> None:
+        """Begin a wait of a given length."""
+        self._open[key] = _Wait("", now, now + seconds, text, peer)
+
+    def waiting(self, key: Hashable) -> bool:
+        """Whether that wait is open."""
+        return key in self._open
+
     def restart(self, now: float, key: Hashable) -> None:
         """Something moved: the wait gets its full time again."""
         wait = self._open.get(key)
@@ -64,9 +72,12 @@ class Waits:
     def done(self, now: float, key: Hashable, depth: int = 1) -> None:
         """What was awaited is here."""
         wait = self._open.pop(key, None)
-        if wait is not None:
+        if wait is not None and wait.kind:
             took = (now - wait.since) / max(1, depth)
-            self._longest[wait.kind] = max(self._longest.get(wait.kind, 0.0), took)
+            known = self._longest.get(wait.kind)
+            if known is not None:  # a wait that a fault made long must not make all later ones patient at once
+                took = min(took, 2 * max(known, self._floor / FACTOR))
+            self._longest[wait.kind] = max(known or 0.0, took)
 
     def clear(self) -> None:
         """Forget all open waits; what was measured stays."""
@@ -85,10 +96,14 @@ class Waits:
                 found.setdefault(wait.peer, f"{wait.text} (waited {now - wait.since:.0f} s)")
         return found
 
-    def expired(self, now: float) -> str | None:
-        """Return the text of the wait that is overdue longest, None when all are in time."""
-        overdue = [wait for wait in self._open.values() if wait.deadline <= now]
-        if not overdue:
-            return None
-        first = min(overdue, key=lambda wait: wait.deadline)
-        return f"{first.text} (waited {now - first.since:.0f} s)"
+    def cancel(self, key: Hashable) -> None:
+        """What was awaited is not needed any more; nothing is learned from it."""
+        self._open.pop(key, None)
+
+    def expired(self, now: float) -> list[tuple[Hashable, str]]:
+        """End the waits that are over; returns their keys and what was awaited, the longest overdue first."""
+        overdue = [(key, wait) for key, wait in self._open.items() if wait.deadline <= now]
+        for key, _ in overdue:
+            del self._open[key]
+        overdue.sort(key=lambda pair: pair[1].deadline)
+        return [(key, f"{wait.text} (waited {now - wait.since:.0f} s)") for key, wait in overdue]

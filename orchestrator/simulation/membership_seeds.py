@@ -9,13 +9,13 @@ In mild ones nobody is ever silent for as long as the suspicion lasts, so nobody
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import random
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 
 from actors.membership.profile import MEMBERSHIP_PROFILES, MembershipProfile
+from orchestrator.simulation import seeds as seeds_of
 from orchestrator.simulation.faults import Fault, random_schedule
 from orchestrator.simulation.membership_world import MembershipWorld, settle_bound
 from orchestrator.simulation.network import Quality
@@ -88,26 +88,11 @@ def one(seed: int) -> Counter[str]:
     return mild(seed) if seed % 4 == 3 else rough(seed)
 
 
-def _attempt(seed: int) -> tuple[int, Counter[str], str]:
-    try:
-        return seed, one(seed), ""
-    except Exception as error:
-        return seed, Counter(), f"{type(error).__name__}: {error}"
-
-
 def many(
     seeds: Iterable[int], jobs: int, tell: Callable[[str], None] = lambda text: None
 ) -> tuple[Counter[str], list[str]]:
     """Run worlds on several processors; returns in how many each thing was reached, and what broke."""
-    reached: Counter[str] = Counter()
-    broken: list[str] = []
-    with multiprocessing.get_context("fork").Pool(jobs) as pool:
-        for _, found, failure in pool.imap_unordered(_attempt, seeds, chunksize=8):
-            reached += found
-            if failure:
-                broken.append(failure)
-                tell(failure)
-    return reached, broken
+    return seeds_of.many(one, seeds, jobs, tell)
 
 
 def main() -> int:

@@ -1,0 +1,534 @@
+"""A training run in virtual time: the very step protocol that participants run, an exact model, and faults.
+
+The model is whole numbers: what microbatch i contributes at stage s in step t is a vector that no other (t, s, i) has,
+so the parameters show what was counted. The world checks the contract at every commit and every update.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from actors.records import CommitRecord, Traffic
+from actors.steps import events
+from actors.steps.context import StepSetup
+from actors.steps.events import Job, JobKind
+from actors.steps.participant import Participant
+from actors.steps.view import Voter
+from orchestrator.simulation.faults import Fault
+from orchestrator.simulation.network import Quality
+from orchestrator.simulation.trace import Trace
+from orchestrator.simulation.world import Condition, Node, World
+
+LENGTH = 7
+Vector = npt.NDArray[np.float32]
+BUILD_S = 2.0
+"""Building a stage takes up to so long."""
+HOPELESS_S = 100.0
+"""A run that nothing can bring back must have been so for this long."""
+KINDS = ("crash", "pause", "cut", "one-way", "loss", "slow", "shard", "shard-pause")
+
+
+def step_setup(stages: int, **changes: Any) -> StepSetup:
+    """A small run."""
+    values: dict[str, Any] = {
+        "stages": stages,
+        "steps": 4,
+        "microbatches": 6,
+        "tokens_per_microbatch": 4,
+        "in_flight": 3,
+        "validate_every": 2,
+        "validation_microbatches": 2,
+        "clip": 0.0,
+        "learning_rate": lambda step: 0.1,
+        "config_hash": "same",
+        "floor_s": 10.0,
+        "beat_s": 1.0,
+    }
+    return StepSetup(**{**values, **changes})
+
+
+def gradient(step: int, stage: int, index: int) -> Vector:
+    """What a microbatch contributes."""
+    return np.array([2.0**index, step + 1, stage + 1, index, 1, 0, 3], dtype=np.float32)
+
+
+@dataclass
+class Engine:
+    """The shards of one participant."""
+
+    parameters: Vector = field(default_factory=lambda: np.zeros(LENGTH, np.float32))
+    accumulated: Vector = field(default_factory=lambda: np.zeros(LENGTH, np.float32))
+    counted: set[int] = field(default_factory=set)
+    commit: int = 0
+    free_at: float = 0.0
+    paused_until: float = 0.0
+    built: bool = False
+    """What is asked of shards that are not built yet was meant for those before them."""
+    speed: float = 1.0
+
+
+class StepWorld(World):
+    """Participants of one run.
+
+    Args:
+        seed: replays everything.
+        layout: replicas of each stage.
+        make: builds a participant's core; planted bugs come in here.
+        meddle: may replace what a participant (by name) wants done.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        layout: Iterable[int],
+        quality: Quality | None = None,
+        trace: Trace | None = None,
+        make: type[Participant] = Participant,
+        meddle: Callable[[str, Any], list[Any]] | None = None,
+        compute_s: float = 0.3,
+        **changes: Any,
+    ) -> None:
+        super().__init__(seed, quality or Quality(0.02, 0.02), events.Tick(), trace)
+        replicas = list(layout)
+        self.setup = step_setup(len(replicas), **changes)
+        self._make, self._meddle, self._compute_s = make, meddle, compute_s
+        self.members = tuple(
+            sorted(
+                Voter(f"id-{self.kernel.rng.randbytes(4).hex()}", 0, f"s{stage}r{replica}", stage)
+                for stage, count in enumerate(replicas)
+                for replica in range(count)
+            )
+        )
+        self.engines: dict[str, Engine] = {}
+        self.lives = {member.peer_id: 1 for member in self.members}
+        self._seen: dict[tuple[str, str], tuple[str, int]] = {}
+        """(observer, peer) -> what it was told last, and about which process."""
+        self.decided: dict[int, CommitRecord] = {}
+        """Step -> its record."""
+        self.committed_at: dict[int, float] = {}
+        self.slots: dict[int, Any] = {}
+        self.finished: set[str] = set()
+        self.failures: dict[str, str] = {}
+        self.notes: Counter[str] = Counter()
+        self.said: list[tuple[float, str, str, str]] = []
+        self.reached: Counter[str] = Counter()
+        self._losses = 0
+        self.slots_begun = False
+        """Whether the run's members had agreed that they are all there."""
+        for member in self.members:
+            core = make(self.setup, self._voter(member), self.members, Traffic, 0.0)
+            self.add(member.peer_id, member.name, core)
+        for node in self.nodes.values():
+            self._build(node)
+        self.review(at_once=True)
+
+    def _voter(self, member: Voter) -> Voter:
+        return Voter(member.peer_id, self.lives[member.peer_id], member.name, member.stage)
+
+    def core(self, node: Node) -> Participant:
+        """A node's core."""
+        assert isinstance(node.core, Participant)
+        return node.core
+
+    def stage(self, node: Node) -> int:
+        """Which stage a node serves."""
+        return self.core(node).context.me.stage
+
+    def named(self, name: str) -> Node:
+        """The node of that name."""
+        return next(node for node in self.nodes.values() if node.name == name)
+
+    # --- peers: an oracle instead of gossip, which tells late ------------------------------------------------------
+
+    def _truth(self, observer: Node, peer: Node) -> str:
+        if peer.condition in (Condition.CRASHED, Condition.DARK):
+            return "gone"
+        if peer.condition is Condition.PAUSED:
+            return "gone"
+        if self.network.blocked(observer.peer, peer.peer) or self.network.blocked(peer.peer, observer.peer):
+            others = [n for n in self.up() if n is not observer and n is not peer]
+            open_way = any(not self._cut(observer, n) and not self._cut(n, peer) for n in others)
+            return "lost" if open_way else "gone"
+        return "up"
+
+    def _cut(self, one: Node, other: Node) -> bool:
+        return self.network.blocked(one.peer, other.peer) or self.network.blocked(other.peer, one.peer)
+
+    def review(self, *, at_once: bool = False) -> None:
+        """Something changed: everybody notices after a while, if it is still so then."""
+        rng = self.kernel.rng
+        for observer in self.nodes.values():
+            for peer in self.nodes.values():
+                if observer is peer or observer.condition in (Condition.CRASHED, Condition.DARK):
+                    continue
+                truth = self._truth(observer, peer)
+                before, life = self._seen.get((observer.peer, peer.peer), ("", 0))
+                if truth == before and life == self.lives[peer.peer]:
+                    continue
+                delay = rng.uniform(0.1, 1.5)
+                if truth != "up" and peer.condition is not Condition.CRASHED:
+                    delay = rng.uniform(4.0, 7.0)
+                self.kernel.after(0.0 if at_once else delay, self._observe, observer, observer.life, peer)
+
+    def _observe(self, observer: Node, life: int, peer: Node) -> None:
+        if observer.life != life:
+            return
+        truth, now_life = self._truth(observer, peer), self.lives[peer.peer]
+        key = (observer.peer, peer.peer)
+        before, seen_life = self._seen.get(key, ("", 0))
+        if truth == before and seen_life == now_life:
+            return
+        self._seen[key] = (truth, now_life)
+        if before == "up" and (truth != "up" or seen_life != now_life):
+            lost = events.PeerLost(peer.peer, f"{peer.name} does not answer", truth == "gone")
+            self.deliver(observer, life, lost)
+        elif truth == "gone":
+            self.deliver(observer, life, events.PeerLost(peer.peer, f"{peer.name} is held dead", True))
+        if truth == "up":
+            self.deliver(observer, life, events.PeerUp(peer.peer))
+
+    def _repeat_up(self, node: Node, life: int, peer: str) -> None:
+        if self._seen.get((node.peer, peer), ("", 0))[0] == "up":
+            self.deliver(node, life, events.PeerUp(peer))
+
+    # --- shards -----------------------------------------------------------------------------------------------------
+
+    def _build(self, node: Node) -> None:
+        engine = self.engines[node.peer] = Engine(free_at=self.now + self.kernel.rng.uniform(0.2, BUILD_S))
+        member = self.core(node).context.me
+
+        def ready() -> events.Event:
+            engine.built = True
+            return events.LocalReady(self._hash(engine, member.stage), 1, True, LENGTH, LENGTH + 1)
+
+        self._job(node, 0.0, ready, building=True)
+
+    def _hash(self, engine: Engine, stage: int) -> str:
+        return f"{stage}:{engine.parameters.tobytes().hex()}"
+
+    def _job(
+        self, node: Node, seconds: float, work: Callable[[], events.Event | None], *, building: bool = False
+    ) -> None:
+        """Run on the node's shards after what is queued there."""
+        engine = self.engines[node.peer]
+        if not engine.built and not building:
+            return
+        begin = max(self.now, engine.free_at, engine.paused_until)
+        engine.free_at = begin + seconds * engine.speed
+        self.kernel.at(engine.free_at, self._run_job, node, node.life, engine, work)
+
+    def _run_job(self, node: Node, life: int, engine: Engine, work: Callable[[], events.Event | None]) -> None:
+        if node.life != life or self.engines[node.peer] is not engine:
+            return
+        if engine.paused_until > self.now:
+            engine.free_at = max(engine.free_at, engine.paused_until)
+            self.kernel.at(engine.paused_until + 1e-6, self._run_job, node, life, engine, work)
+            return
+        event = work()
+        if event is not None:
+            self.deliver(node, life, event)
+
+    def _compute(self, node: Node, job: Job) -> None:
+        engine, stage = self.engines[node.peer], self.stage(node)
+        seconds = self._compute_s * self.kernel.rng.uniform(0.5, 1.5)
+
+        def work() -> events.Event:
+            if job.kind in (JobKind.LOSS, JobKind.BACKWARD) and job.index not in engine.counted:
+                if engine.commit != job.step:
+                    raise self.violation(f"{node.name} counts for step {job.step} with commit {engine.commit}")
+                engine.counted.add(job.index)
+                engine.accumulated += gradient(job.step, stage, job.index)
+            return events.Computed(job, ("tensor",), float(job.index), seconds)
+
+        self._job(node, seconds, work)
+
+    def _apply(self, node: Node, effect: events.ApplyUpdate) -> None:
+        engine, stage = self.engines[node.peer], self.stage(node)
+        self.say(node, ("apply", str(effect.step)))
+        if effect.step not in self.decided:
+            raise self.violation(f"{node.name} applies step {effect.step}, which was not decided")
+
+        def work() -> events.Event:
+            engine.parameters = engine.parameters + effect.average
+            engine.accumulated[:] = 0
+            engine.counted.clear()
+            engine.commit = effect.step + 1
+            if not np.array_equal(engine.parameters, self.expected(stage, engine.commit)):
+                raise self.violation(f"{node.name} holds other parameters after commit {engine.commit} than it should")
+            return events.Applied(effect.step, self._hash(engine, stage))
+
+        self._job(node, 0.05, work)
+
+    def expected(self, stage: int, commit: int) -> Vector:
+        """The parameters of an undisturbed run."""
+        total = np.zeros(LENGTH, np.float32)
+        for step in range(commit):
+            for index in range(self.setup.microbatches):
+                total += gradient(step, stage, index)
+        return total
+
+    # --- effects ----------------------------------------------------------------------------------------------------
+
+    def perform(self, node: Node, effect: Any) -> None:
+        """Carry messages, run the shards, watch what is decided."""
+        for one in [effect] if self._meddle is None else self._meddle(node.name, effect):
+            self._perform(node, one)
+
+    def _perform(self, node: Node, effect: Any) -> None:
+        engine = self.engines[node.peer]
+        self.slots_begun = self.slots_begun or self.core(node).started
+        match effect:
+            case events.Send(to, message, payload):
+                self._send(node, to, message, payload)
+            case events.Compute(job):
+                self._compute(node, job)
+            case events.ExportGradient(step):
+                self._job(
+                    node,
+                    0.02,
+                    lambda: events.GradientExported(step, engine.accumulated.copy(), frozenset(engine.counted)),
+                )
+            case events.Discard():
+                self._job(node, 0.0, lambda: self._discard(engine))
+            case events.ApplyUpdate():
+                self._apply(node, effect)
+            case events.ExportState(commit):
+                self._job(node, 0.3, lambda: self._export(node, engine, commit))
+            case events.LoadState(commit, values):
+                self.say(node, ("load", str(commit)))
+                self._job(node, 0.3, lambda: self._load(node, engine, commit, values))
+            case events.RestartShards(reason):
+                self.lose_shards(node, reason)
+            case events.Committed(record):
+                self._committed(node, record)
+            case events.Note(kind, detail):
+                self.notes[kind] += 1
+                self.said.append((self.now, node.name, kind, detail))
+                self.say(node, effect)
+            case events.Failed(reason):
+                self.failures[node.name] = reason
+                self.say(node, effect)
+            case events.Finished():
+                self.finished.add(node.name)
+                self.say(node, effect)
+
+    def _send(self, node: Node, to: str, message: Any, payload: Any) -> None:
+        target = self.nodes.get(to)
+        if target is None or self._seen.get((node.peer, to), ("", 0))[0] != "up":
+            return
+        self.say(node, (target.name, message))
+        if target.condition in (Condition.CRASHED, Condition.DARK):
+            return
+        if not isinstance(payload, tuple):
+            payload = ("tokens",)
+        event = events.Received(node.peer, message, payload)
+        for at in self.network.arrivals(self.now, node.peer, to):
+            self.kernel.at(at, self.deliver, target, target.life, event)
+
+    def _discard(self, engine: Engine) -> None:
+        engine.accumulated[:] = 0
+        engine.counted.clear()
+
+    def _export(self, node: Node, engine: Engine, commit: int) -> events.Event:
+        if engine.commit != commit:
+            raise self.violation(f"{node.name} exports commit {engine.commit} as {commit}")
+        values = np.append(engine.parameters, np.float32(commit)).astype(np.float32)
+        return events.StateExported(commit, values, self._hash(engine, self.stage(node)))
+
+    def _load(self, node: Node, engine: Engine, commit: int, values: Vector) -> events.Event:
+        self._discard(engine)
+        engine.parameters, engine.commit = values[:-1].copy(), int(values[-1])
+        if engine.commit != commit or not np.array_equal(engine.parameters, self.expected(self.stage(node), commit)):
+            raise self.violation(f"{node.name} takes over a state that is not commit {commit}")
+        return events.StateLoaded(commit, self._hash(engine, self.stage(node)))
+
+    def _committed(self, node: Node, record: CommitRecord) -> None:
+        self.say(node, record)
+        for peer in self.nodes:  # news of the mesh repeat what is known
+            if self._seen.get((node.peer, peer), ("", 0))[0] == "up" and self.kernel.rng.random() < 0.2:
+                self.kernel.after(self.kernel.rng.random() * 0.1, self._repeat_up, node, node.life, peer)
+        known = self.decided.setdefault(record.step, record)
+        self.committed_at.setdefault(record.step, self.now)
+        if known != record:
+            raise self.violation(f"{node.name} commits another step {record.step} than others did")
+        slot = self.slots.setdefault(record.slot, record)
+        if slot != record:
+            raise self.violation(f"{node.name} knows another decision {record.slot} than others do")
+        if record.tokens:
+            self._check_counted(record)
+
+    def _check_counted(self, record: CommitRecord) -> None:
+        for stage in range(self.setup.stages):
+            names = [member.name for member in self.members if member.stage == stage]
+            counted = sorted(index for name in names for index in record.counted.get(name, []))
+            if counted != list(range(self.setup.microbatches)):
+                raise self.violation(f"step {record.step}: stage {stage} counted {counted}")
+            hashes = {record.hashes[name] for name in names if name in record.hashes}
+            if hashes != {f"{stage}:{self.expected(stage, record.step).tobytes().hex()}"}:
+                raise self.violation(f"step {record.step}: stage {stage} does not hold what it should")
+
+    # --- faults -----------------------------------------------------------------------------------------------------
+
+    def lose_shards(self, node: Node, reason: str) -> None:
+        """The node's shards are gone; its process builds new ones."""
+        if node.condition in (Condition.CRASHED, Condition.DARK):
+            return
+        self.engines[node.peer] = Engine()
+        self.kernel.after(0.05, self._notice_loss, node, node.life, reason)
+
+    def _notice_loss(self, node: Node, life: int, reason: str) -> None:
+        """Its process sees that the shards are gone, once it runs, and builds new ones."""
+        if node.life != life:
+            return
+        if node.condition is Condition.PAUSED:
+            self.kernel.after(0.2, self._notice_loss, node, life, reason)
+            return
+        self.deliver(node, life, events.ShardsLost(reason))
+        self._build(node)
+
+    def reborn(self, node: Node, *, memory: bool) -> Participant:
+        """A new process of the same identity: it knows its key, and that the run had begun."""
+        before = self.core(node).context.me
+        self.lives[node.peer] += 1
+        me = Voter(before.peer_id, self.lives[node.peer], before.name, before.stage)
+        members = () if self.decided or self.slots_begun else self.members
+        return self._make(self.setup, me, members, Traffic, self.now)
+
+    def restart(self, node: Node, *, memory: bool) -> None:
+        """Start it again."""
+        for key in [key for key in self._seen if key[0] == node.peer]:
+            del self._seen[key]
+        super().restart(node, memory=memory)
+        self._build(node)
+        self.review()
+
+    def begin(self, fault: Fault) -> None:
+        """Let a fault happen now."""
+        self.reached[f"{fault.kind} / {self.where(fault)}"] += 1
+        who = [self.named(name) for name in fault.who]
+        peers = [node.peer for node in who]
+        rest = [peer for peer in self.nodes if peer not in peers]
+        match fault.kind:
+            case "crash":
+                self.crash(who[0])
+                if fault.seconds:
+                    self.kernel.after(fault.seconds, self.restart_later, who[0])
+            case "pause":
+                self.pause(who[0], fault.seconds)
+                self.kernel.after(fault.seconds + 0.001, self.review)
+            case "cut" | "one-way":
+                number = self.network.cut(peers, rest, both=fault.kind == "cut")
+                self.kernel.after(fault.seconds, self._heal, number)
+            case "loss":
+                usual = self.network.quality
+                self._losses += 1
+                self.network.quality = Quality(usual.delay_s, usual.jitter_s, fault.value, 0.1, 0.2)
+                self.kernel.after(fault.seconds, self._calm)
+            case "slow":
+                self.engines[who[0].peer].speed = fault.value
+                self.kernel.after(fault.seconds, self._quick, who[0].peer)
+            case "shard":
+                self.lose_shards(who[0], f"the shard of {who[0].name} was killed")
+            case "shard-pause":
+                engine = self.engines[who[0].peer]
+                engine.paused_until = self.now + fault.seconds
+        self.review()
+
+    def restart_later(self, node: Node) -> None:
+        """Start it again, if it is down."""
+        if node.condition is Condition.CRASHED:
+            self.restart(node, memory=True)
+
+    def _heal(self, number: int) -> None:
+        self.network.heal(number)
+        self.review()
+
+    def _calm(self) -> None:
+        self._losses -= 1
+        if not self._losses:
+            usual = self.network.quality
+            self.network.quality = Quality(usual.delay_s, usual.jitter_s)
+
+    def _quick(self, peer: str) -> None:
+        self.engines[peer].speed = 1.0
+
+    def where(self, fault: Fault) -> str:
+        """In which state a fault meets the run: what the leader is doing, and whether it is the leader."""
+        leaders = [n for n in self.up() if self.core(n)._leader.at.value != "idle"]
+        if not leaders:
+            return "nobody leads"
+        at = self.core(leaders[0])._leader.at.value
+        applying = any(self.core(n)._applying is not None for n in self.up())
+        who = "leader" if any(n.name in fault.who for n in leaders) else "member"
+        return f"{who} in {'apply' if applying else at}"
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    def hopeless(self) -> str:
+        """Why this run cannot go on whatever happens: empty when it can."""
+        newest = max((self.core(node).context.decision for node in self.nodes.values()), key=lambda d: d.slot)
+        alive = {(node.peer, self.lives[node.peer]) for node in self.nodes.values() if self._runs(node)}
+        voters = [m for m in newest.members if (m.peer_id, m.life) in alive or newest.view_number == 0]
+        if len(voters) < newest.view.quorum:
+            return "majority lost"
+        for stage in range(self.setup.stages):
+            replicas = [node for node in self.nodes.values() if self.stage(node) == stage]
+            if not any(self._holds(node, newest.step) for node in replicas):
+                return "stage lost"
+        return ""
+
+    def _runs(self, node: Node) -> bool:
+        return node.condition in (Condition.UP, Condition.PAUSED)
+
+    def _holds(self, node: Node, step: int) -> bool:
+        """Whether it holds a commit, or is about to."""
+        if not self._runs(node) or self.core(node).failed:
+            return False
+        if step <= 0:
+            return True  # whoever builds its stage holds commit 0
+        applying = self.core(node)._applying
+        return self.core(node).commit == step or (applying is not None and applying.commit == step)
+
+    def settle(self, bound_s: float) -> str:
+        """Let it run to its end; returns why it cannot get there, empty when it did. Raises Violation."""
+        until = self.now + bound_s
+        lost, since = "", self.now
+        while self.now < until:
+            self.run(5.0)
+            for node in self.nodes.values():
+                if node.name in self.failures and "lost" not in self.failures[node.name]:
+                    raise self.violation(f"{node.name} gave up: {self.failures[node.name]}")
+            if all(node.name in self.finished for node in self.up()):
+                return ""
+            now = self.hopeless()
+            if now != lost:
+                lost, since = now, self.now
+            if lost and self.now - since > HOPELESS_S and not self.finished:
+                return lost
+        behind = [node.name for node in self.up() if node.name not in self.finished]
+        raise self.violation(f"{', '.join(behind)} did not finish within {bound_s:.0f} s after the faults")
+
+
+def random_faults(rng: random.Random, names: list[str], seconds: float, most: int = 4) -> list[Fault]:
+    """Up to `most` faults within `seconds`. Processes that crash come back."""
+    faults = []
+    for _ in range(rng.randint(1, most)):
+        kind = rng.choice(KINDS)
+        at, length = rng.uniform(0.5, seconds), rng.choice([0.5, 3.0, 8.0, 20.0]) * rng.uniform(0.5, 1.5)
+        who: tuple[str, ...] = (rng.choice(names),)
+        value = 0.0
+        if kind in ("cut", "one-way"):
+            who = tuple(rng.sample(names, rng.randint(1, max(1, len(names) - 1))))
+        elif kind == "loss":
+            who, value = (), rng.choice([0.05, 0.2])
+        elif kind == "slow":
+            value = rng.choice([5.0, 30.0])
+        faults.append(Fault(at, kind, who, length, value))
+    return sorted(faults, key=lambda fault: fault.at)

@@ -1,0 +1,184 @@
+"""The step protocol in virtual time: undisturbed runs, thousands of disturbed ones, and planted bugs that must show."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from actors.steps import events
+from actors.steps.agreement import Agreement
+from actors.steps.ballots import Accepted, Promise, Propose, Refused
+from actors.steps.hop import Hop
+from actors.steps.participant import Participant
+from actors.steps.view import CommittedView
+from orchestrator.simulation import step_seeds
+from orchestrator.simulation.faults import Fault
+from orchestrator.simulation.seeds import many
+from orchestrator.simulation.step_world import StepWorld
+from orchestrator.simulation.trace import Trace, Violation
+
+SEEDS = int(os.environ.get("TESSERA_STEP_SEEDS", "3000"))
+LAYOUTS = [[1], [3], [1, 1], [2, 1, 2], [2, 2, 2, 2], [1, 3, 1]]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+def test_an_undisturbed_run_commits_every_step_and_repeats_nothing(layout: list[int]) -> None:
+    for seed in range(10):
+        world = StepWorld(seed, layout, trace=Trace())
+        assert world.settle(300) == ""
+        assert sorted(world.decided) == [0, 1, 2, 3, 4]
+        assert not {"rerouted", "replaced", "reset", "averaging", "view", "lost"} & set(world.notes), f"seed {seed}"
+        for node in world.nodes.values():
+            assert np.array_equal(world.engines[node.peer].parameters, world.expected(world.stage(node), 4))
+        records = [world.decided[step] for step in range(5)]
+        assert [record.commit for record in records] == [1, 2, 3, 4, 4]
+        assert [record.validation_loss is not None for record in records] == [True, False, True, False, True]
+
+
+def test_thousands_of_disturbed_runs_keep_the_contract() -> None:
+    reached, broken = many(step_seeds.one, range(SEEDS), os.cpu_count() or 2)
+    for kind, count in sorted(reached.items()):
+        print(f"{count:6} seeds reached {kind}")  # noqa: T201  (shown with -s, and when it fails)
+    assert not broken, broken[0]
+    for kind in ("crash", "pause", "cut", "one-way", "loss", "slow", "shard", "shard-pause"):
+        for state in ("work", "average", "vote", "gather", "apply"):
+            met = reached[f"{kind} / leader in {state}"] + reached[f"{kind} / member in {state}"]
+            assert met > 0 or SEEDS < 3000, f"no seed met {kind} while the leader was in {state}"
+    assert reached["ended: all committed"] > 0.85 * SEEDS
+
+
+def caught(make: type[Participant] = Participant, seeds: int = 600, **world: Any) -> bool:
+    """Whether any of the first seeds breaks the contract."""
+    for seed in range(seeds):
+        try:
+            step_seeds.one(seed, make, **world)
+        except Violation:
+            return True
+    return False
+
+
+@pytest.fixture
+def planted(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Bugs are put in place of what is right, for one test."""
+    with monkeypatch.context() as context:
+        yield context
+
+
+def test_a_commit_without_a_majority_is_caught(planted: pytest.MonkeyPatch) -> None:
+    planted.setattr(CommittedView, "quorum", property(lambda view: len(view.members) if view.number == 0 else 1))
+    assert caught()
+
+
+def test_forgetting_what_was_accepted_is_caught(planted: pytest.MonkeyPatch) -> None:
+    planted.setattr(Agreement, "adopted", lambda self: None)
+    assert caught(seeds=3000)
+
+
+def test_two_leaders_that_are_obeyed_are_caught(planted: pytest.MonkeyPatch) -> None:
+    right = Agreement.propose
+
+    def propose(self: Agreement, sender: str, message: Propose) -> Accepted | Refused | None:
+        self.promised = min(self.promised, message.ballot)
+        return right(self, sender, message)
+
+    def lead(self: Agreement, sender: str, message: Any, report: Any) -> Promise:
+        return Promise(self.slot, message.ballot, -1, None, report)
+
+    planted.setattr(Agreement, "propose", propose)
+    planted.setattr(Agreement, "lead", lead)
+    assert caught(seeds=3000)
+
+
+def test_applying_what_is_only_prepared_is_caught(planted: pytest.MonkeyPatch) -> None:
+    right = Participant._send_prepared
+
+    def eager(self: Participant, order: Any, digest: str, sum_of_squares: float) -> None:
+        right(self, order, digest, sum_of_squares)
+        done = self._averaging.prepared
+        if done is not None:
+            self._context.out.append(events.ApplyUpdate(self._context.step, done.average, 1.0))
+
+    planted.setattr(Participant, "_send_prepared", eager)
+    assert caught(seeds=20)
+
+
+def test_a_microbatch_that_is_counted_by_two_replicas_is_caught(planted: pytest.MonkeyPatch) -> None:
+    from actors.steps import leader
+    from actors.steps.ledger import Ledger
+
+    planted.setattr(Ledger, "to_reset", lambda self: set())
+    planted.setattr(leader, "disagreement", lambda *given, **more: "")
+    assert caught()
+
+
+def test_a_lost_microbatch_that_is_not_driven_again_is_caught(planted: pytest.MonkeyPatch) -> None:
+    from actors.steps import leader
+    from actors.steps.ledger import Ledger
+
+    right = Ledger.missing
+    planted.setattr(Ledger, "missing", lambda self, indices: [i for i in right(self, indices) if i not in self.touched])
+    planted.setattr(leader, "disagreement", lambda *given, **more: "")
+    assert caught()
+
+
+def test_counting_while_the_average_is_made_is_caught(planted: pytest.MonkeyPatch) -> None:
+    planted.setattr(Participant, "_exported", _export_whatever)
+    planted.setattr(Hop, "frozen", property(lambda self: False, lambda self, value: None), raising=False)
+    assert caught(seeds=3000)
+
+
+def _export_whatever(self: Participant, event: events.GradientExported) -> None:
+    if self._averaging.order is not None and event.step == self._context.step:
+        self._averaging.exported(event.values)
+        self._report_average()
+
+
+def test_the_minority_of_a_cut_pauses_and_comes_back() -> None:
+    world = StepWorld(5, [3, 3, 3], trace=Trace(), steps=40)
+    world.run(8.0)
+    minority = ("s0r0", "s1r0", "s2r0", "s2r1")
+    world.begin(Fault(8.0, "cut", minority, 30.0))
+    world.run(30.0)
+    cut = {name: world.core(world.named(name)).step for name in minority}
+    ahead = max(world.decided)
+    assert ahead > max(cut.values()) + 1, "the majority goes on"
+    assert all(world.core(world.named(name)).paused for name in minority)
+    assert {name for _, name, kind, _ in world.said if kind == "paused"} >= set(minority)
+    world.run(30.0)
+    assert all(world.core(world.named(name)).inside for name in minority), "they are back by themselves"
+    assert world.settle(300) == ""
+
+
+def test_three_thirds_pause_and_all_go_on() -> None:
+    world = StepWorld(6, [3, 3, 3], trace=Trace(), steps=8)
+    world.run(6.0)
+    for replica in range(3):
+        world.begin(Fault(6.0, "cut", tuple(f"s{stage}r{replica}" for stage in range(3)), 25.0))
+    before = max(world.decided)
+    world.run(24.0)
+    assert max(world.decided) <= before + 1, "nobody has a majority"
+    assert world.settle(300) == ""
+    assert len(world.finished) == 9
+
+
+def test_a_slower_replica_gets_less() -> None:
+    world = StepWorld(5, [1, 2], trace=Trace(), steps=12, microbatches=12, validate_every=0)
+    slow = world.named("s1r0")
+    world.engines[slow.peer].speed = 6.0
+    world.run(400)
+    record = world.decided[max(step for step in world.decided if world.decided[step].tokens)]
+    assert len(record.counted["s1r0"]) < 4
+
+
+def test_all_restarted_without_memory_do_not_begin_another_run() -> None:
+    world = StepWorld(7, [2, 2], trace=Trace())
+    world.run(8.0)
+    committed = dict(world.decided)
+    for node in list(world.nodes.values()):
+        world.begin(Fault(8.0, "crash", (node.name,), 2.0))
+    world.run(200.0)
+    assert world.decided == committed
