@@ -2,56 +2,65 @@
 
 from __future__ import annotations
 
-from actors.averaging.reduce import chunk_length
-from actors.membership.roster import Roster
+from collections.abc import Callable
+
+from actors.averaging.reduce import CHUNK
 from actors.spec import ParticipantSpec
-from actors.steps.messages import Backward, Forward, Purpose, Slice
+from actors.steps.messages import AverageChunk, Backward, Forward, Purpose, Slice, StateChunk
 from actors.transport.base import TensorSpec
 
 WIRE_DTYPES = {"fp32": "float32", "bf16": "uint16"}
 
 
 class Admission:
-    """The receiver's policy for tensors."""
+    """The receiver's policy for tensors.
 
-    def __init__(self, spec: ParticipantSpec) -> None:
-        self._spec = spec
-        self._roster = Roster(())
+    Args:
+        spec: the own participant.
+        stage_of: peer id -> stage that it serves, None for somebody unknown.
+    """
+
+    def __init__(self, spec: ParticipantSpec, stage_of: Callable[[str], int | None]) -> None:
+        self._spec, self._stage_of = spec, stage_of
         self.gradient_length = 0
         """Elements of the own stage's flat gradient; known once the shards are built."""
-
-    def open(self, roster: Roster) -> None:
-        """Take the members."""
-        self._roster = roster
+        self.state_length = 0
+        """Elements of its flat state."""
 
     def check(self, peer_id: str, message: object, specs: tuple[TensorSpec, ...], step: int) -> str | None:
         """Return why a message with these tensors is not expected, None when it is."""
-        sender = self._roster.member(peer_id)
-        if sender is None:
-            return "the sender is no member"
+        stage = self._stage_of(peer_id)
+        if stage is None:
+            return "the sender serves no stage"
         mine = self._spec.stage.index
-        if isinstance(message, Forward | Backward | Slice) and not step <= message.step <= step + 1:
-            return f"step {message.step} while step {step} is under way"
+        if isinstance(message, Forward | Backward | Slice) and not step <= message.commit <= step + 1:
+            return f"step {message.commit} while step {step} is under way"
         match message:
             case Forward():
-                if message.stage != mine or (mine > 0 and sender.stage != mine - 1):
-                    return (
-                        f"an activation for stage {message.stage} from stage {sender.stage}, and this is stage {mine}"
-                    )
+                if message.stage != mine or (mine > 0 and stage != mine - 1):
+                    return f"an activation for stage {message.stage} from stage {stage}, and this is stage {mine}"
                 return self._index(message.index, message.purpose) or self._shape(specs, tokens=mine == 0)
             case Backward():
-                if message.stage != mine or sender.stage != mine + 1:
-                    return f"a gradient for stage {message.stage} from stage {sender.stage}, and this is stage {mine}"
+                if message.stage != mine or stage != mine + 1:
+                    return f"a gradient for stage {message.stage} from stage {stage}, and this is stage {mine}"
                 return self._index(message.index, Purpose.TRAIN) or self._shape(specs, tokens=False)
-            case Slice():
-                if sender.stage != mine:
-                    return f"a slice of the gradient of stage {sender.stage}, and this is stage {mine}"
-                replicas = len(self._roster.replicas(mine))
-                length = chunk_length(self.gradient_length, replicas, message.chunk)
-                fits = length is not None and specs == (TensorSpec("float32", (length,)),)
-                return None if fits else f"chunk {message.chunk} of the gradient has another shape"
+            case Slice() | AverageChunk() | StateChunk():
+                if stage != mine:
+                    return f"values of stage {stage}, and this is stage {mine}"
+                return self._part(message, specs)
             case _:
                 return None
+
+    def _part(self, message: Slice | AverageChunk | StateChunk, specs: tuple[TensorSpec, ...]) -> str | None:
+        length = self.state_length if isinstance(message, StateChunk) else self.gradient_length
+        if len(specs) != 1 or specs[0].dtype != "float32" or len(specs[0].shape) != 1:
+            return "a part of a vector has to be one vector of float32"
+        size = specs[0].shape[0]
+        if isinstance(message, Slice):
+            fits = 0 < size <= min(CHUNK, length) and 0 <= message.chunk < max(1, length)
+        else:
+            fits = size == max(0, min(CHUNK, length - message.chunk * CHUNK)) and size > 0 and message.chunk >= 0
+        return None if fits else f"chunk {message.chunk} with {size} elements does not fit a vector of {length}"
 
     def _index(self, index: int, purpose: Purpose) -> str | None:
         train = self._spec.train

@@ -63,7 +63,7 @@ class LinkActor:
         began = time.perf_counter()
         for _ in range(times):
             self._came.clear()
-            message = Slice(0, 0, Phase.SCATTER, 0)
+            message = Slice(0, 0, 0, 0, Phase.SCATTER, 0)
             await self._transport.send(self._other, message, (array,), deadline=Deadline.after(30))
             await asyncio.wait_for(self._came.wait(), 30)
         return (time.perf_counter() - began) / times

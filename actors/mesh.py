@@ -65,6 +65,8 @@ class Mesh:
         self._loop = asyncio.get_running_loop()
         saved = read_saved(folder)
         life = max(saved.incarnation + 1, int(time.time()))
+        self.life = life
+        """Number of this process: higher than that of any earlier one of the same identity."""
         self.core = Membership(card, notary, profile, random.Random(os.urandom(16)), self._loop.time(), life)
         self.view = GossipView(self.core)
         """Whom routing may use."""

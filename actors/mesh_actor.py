@@ -3,44 +3,71 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import logging
 import os
+import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
+
+from actors.chronicle import Chronicle
 
 if TYPE_CHECKING:
     from actors.node import Node
     from actors.records import MeshStatus
     from actors.spec import ParticipantSpec
 
-LEASE_S = 15.0
-"""The driver asks every second; when it has not asked for this long it is lost, and the run ends."""
+log = logging.getLogger("tessera.mesh_actor")
+LEASE_S = 10.0
+"""The driver asks several times a second; when it has not asked for this long, a participant writes the report."""
 LINGER_S = 12.0
 """After the end the actor stays this long for whoever wants to know how it ended."""
+ALONE_S = 60.0
+"""A process that has found nobody of its run for this long gives up: the run ended without it."""
 
 
-@ray.remote(num_cpus=0, max_restarts=0, max_concurrency=64)
+@ray.remote(num_cpus=0, max_restarts=-1, max_concurrency=64)
 class MeshActor:
     """Identity, links, routing and step driving of one participant."""
 
     def __init__(self, spec: ParticipantSpec) -> None:
-        self._spec = spec
+        from actors.keepsakes import folder_of
+
+        self._own_folder = not spec.folder
+        self._spec = dataclasses.replace(spec, folder=str(folder_of(spec)))
         self._node: Node | None = None
         self._identity: Any = None
         self._address = ""
         self._asked_at = time.monotonic()
         self._scratch = tempfile.mkdtemp(prefix="tessera-")
         self._ending = False
+        self._chronicle: Chronicle | None = None
+        if ray.get_runtime_context().was_current_actor_reconstructed:
+            self._again = asyncio.get_event_loop().create_task(self._come_back())
+
+    async def _come_back(self) -> None:
+        """Ray started this process because the one before died: take part again, without anybody's help."""
+        try:
+            await self.open()
+            if not self._identity.has_certificate:
+                raise RuntimeError("its certificate was not on this machine")
+            await self.listen(b"", b"")
+            await self.start([])
+        except Exception as error:
+            log.error("%s cannot come back: %s", self._spec.name, error)
+            ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
 
     async def open(self) -> tuple[str, bytes, bool]:
         """Load or make the identity; return (peer id, public key, whether it has a certificate)."""
         from actors.transport.identity import Identity
 
-        self._identity = Identity.load_or_create(Path(self._spec.folder or self._scratch))
+        self._identity = Identity.load_or_create(Path(self._spec.folder))
         self._asked_at = time.monotonic()
         return self._identity.peer_id, self._identity.public_key, self._identity.has_certificate
 
@@ -75,22 +102,33 @@ class MeshActor:
 
         assert self._node is not None
         node = self._node
-        shards = RayShardGroup(self._spec, os.path.join(self._scratch, "rendezvous"), node.fail)
-        crypto = RunCrypto(self._identity, self._spec.run_id)
+        spec, scratch = self._spec, self._scratch
+
+        def shards(on_lost: Callable[[str], None], number: int) -> RayShardGroup:
+            return RayShardGroup(spec, os.path.join(scratch, f"rendezvous-{number}"), on_lost, number)
+
+        crypto = RunCrypto(self._identity, spec.run_id)
         await node.start(self._address, crypto, tuple(first), shards)
         self._watchdog = asyncio.get_running_loop().create_task(self._watch())
 
-    async def poll(self, commits: int, event: int) -> dict[str, Any]:
-        """The driver's question, which also says that it lives: what is new since (`commits`, `event`)."""
+    async def poll(self, step: int, event: int) -> dict[str, Any]:
+        """The driver's question, which also says that it lives: commits from `step` on, events after `event`."""
         self._asked_at = time.monotonic()
         node = self._node
-        assert node is not None
+        if node is None:
+            return {"phase": "starting", "failure": "", "records": [], "events": [], "pid": os.getpid()}
         return {
             "phase": node.phase(),
             "failure": node.failure,
-            "records": node.records[commits:] if commits >= 0 else [],
+            "records": [record for record in node.records if record.step >= step],
             "events": [(number, item) for number, item in node.events if number > event],
+            "pid": os.getpid(),
         }
+
+    async def stop(self, reason: str) -> None:
+        """End the whole run, because a person wants it."""
+        if self._node is not None:
+            self._node.stop(reason)
 
     async def status(self) -> MeshStatus:
         """What `orchestrator status` prints."""
@@ -99,8 +137,8 @@ class MeshActor:
 
     async def audit(self) -> dict[str, Any]:
         """What this process and its shards ever held, for tests."""
-        assert self._node is not None
-        shards = await self._node._shards._all("inventory")  # type: ignore[union-attr]
+        assert self._node is not None and self._node.workshop is not None
+        shards = await self._node.workshop.inventory()
         return {"torch": "torch" in sys.modules, "pid": os.getpid(), "shards": shards}
 
     async def end(self) -> None:
@@ -108,17 +146,40 @@ class MeshActor:
         self._ending = True
         if self._node is not None:
             await self._node.close()
+        self._tidy()
+
+    def _tidy(self) -> None:
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        if self._own_folder:
+            shutil.rmtree(self._spec.folder, ignore_errors=True)
+
+    async def _write(self) -> None:
+        """Write the report; a disk that is full must not end the training."""
+        assert self._chronicle is not None and self._node is not None
+        try:
+            await asyncio.to_thread(self._chronicle.write)
+        except Exception as error:
+            log.warning("%s cannot write the report: %s", self._spec.name, error)
+            self._node.note("report", f"cannot be written: {type(error).__name__}: {error}")
 
     async def _watch(self) -> None:
+        """Write the report where no driver does, and end when the run has ended."""
         node = self._node
         assert node is not None
+        self._chronicle = Chronicle(self._spec, node)
+        alone_since = time.monotonic()
         while not self._ending:
             await asyncio.sleep(0.5)
             now = time.monotonic()
+            if not node.alone:
+                alone_since = now
+            if now - alone_since > ALONE_S and node.joining:
+                break
+            if now - self._asked_at > LEASE_S:
+                await self._write()
             if node.ended_at is not None and now - node.ended_at > LINGER_S:
                 break
-            if now - self._asked_at > LEASE_S and node.ended_at is None:
-                node.fail(f"lost the driver of {self._spec.name}: it has not asked for {LEASE_S:.0f} s")
         if not self._ending:
             await node.close()
+            self._tidy()
             ray.kill(ray.get_runtime_context().current_actor, no_restart=True)

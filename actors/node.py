@@ -10,36 +10,33 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
 from actors.admission import Admission
 from actors.membership.profile import MEMBERSHIP_PROFILES
-from actors.membership.roster import Roster
 from actors.membership.statements import Card, Notary, State
 from actors.membership.view import complete, missing
 from actors.mesh import GossipLinks, Mesh
 from actors.node_status import describe_run
+from actors.outgoing import Outgoing
 from actors.records import CommitRecord, Event, MeshStatus, Traffic
-from actors.shards import Built, ShardGroup, ShardLostError
+from actors.shards import ShardGroup
 from actors.spec import ParticipantSpec, step_setup
 from actors.steps import events
-from actors.steps.events import JobKind, Payload, TokensOf
-from actors.steps.messages import Purpose
 from actors.steps.participant import Participant
-from actors.tokens import TokenSource
+from actors.steps.view import Voter
 from actors.transport.base import Array, Peer, TensorSpec, Transport
 from actors.transport.credentials import RunCrypto
-from actors.transport.deadline import Deadline
-from actors.transport.errors import LinkError
 from actors.transport.messages import SOFTWARE
+from actors.workshop import Workshop
 
 log = logging.getLogger("tessera.node")
-SEND_S = 120.0
-"""A message that cannot even be queued for this long is a fault of the link."""
 GATHER_S = {"local": 180.0, "lan": 600.0, "wan": 3600.0}
 """The run's participants have so long to find each other, by network profile: the slowest start of a whole run."""
 THROUGHPUT_S, THROUGHPUT_SHARE = 30.0, 0.2
 """The measured speed is told to the mesh at most this often, and when it changed by this share."""
+RECORDS = 8192
+"""Newest commit records kept."""
+BEGAN = "began"
+"""File in the participant's folder: the run has begun, so a new process must join it and not begin another."""
 
 
 class MeshTransport(Transport, Protocol):
@@ -60,30 +57,36 @@ class Node:
         self.spec = spec
         self.transport = make_transport(self)
         self.mesh: Mesh | None = None
-        self.records: list[CommitRecord] = []
-        self.events: deque[tuple[int, Event]] = deque(maxlen=512)
+        self.records: deque[CommitRecord] = deque(maxlen=RECORDS)
+        self.events: deque[tuple[int, Event]] = deque(maxlen=2048)
+        self.workshop: Workshop | None = None
         self._event_count = 0
         self._participant: Participant | None = None
-        self._roster = Roster(())
-        self._shards: ShardGroup | None = None
-        self._tokens: TokenSource | None = None
-        self._built: Built | None = None
-        self._admission = Admission(spec)
-        self._outgoing: dict[tuple[str, bool], asyncio.Queue[tuple[object, Payload]]] = {}
+        self._admission = Admission(spec, self._stage_of)
+        self._outgoing: Outgoing | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._reported = Traffic()
         self._up: set[str] = set()
+        self._peers: dict[str, Peer] = {}
         self._early: list[events.Event] = []
         self.ended_at: float | None = None
         self._failure = ""
+        self.stopped = False
         self._throughput_at = -THROUGHPUT_S
 
     # Life
 
-    async def start(self, address: str, crypto: RunCrypto, first: tuple[str, ...], shards: ShardGroup) -> None:
+    async def start(
+        self,
+        address: str,
+        crypto: RunCrypto,
+        first: tuple[str, ...],
+        make_shards: Callable[[Callable[[str], None], int], ShardGroup],
+    ) -> None:
         """Find the mesh through the first addresses (host:port each), build the shards, open the corpus, take part."""
         spec = self.spec
-        self._shards = shards
+        workshop = self.workshop = Workshop(spec, make_shards, self._local, self.fail)
+        self._outgoing = Outgoing(self.transport, workshop.resolve, self._spawn, self._not_sent)
         self.mesh = Mesh(
             Card(self.transport.peer_id, spec.name, spec.stage.index, (f"tcp:{address}",), version=SOFTWARE),
             Notary(spec.run_id, crypto, crypto.credential),
@@ -94,8 +97,16 @@ class Node:
             self.note,
         )
         self.mesh.join(tuple(f"tcp:{one}" for one in first if one != address))
-        self._spawn(self._gather())
         self._spawn(self._prepare())
+        if self._began is not None and self._began.exists():
+            self.note("restart", f"{spec.name} is back with a new process and joins the run")
+            self._begin(())
+        else:
+            self._spawn(self._gather())
+
+    @property
+    def _began(self) -> Path | None:
+        return Path(self.spec.folder) / BEGAN if self.spec.folder else None
 
     async def _gather(self) -> None:
         """Wait until every stage has its replicas; then link to them and begin."""
@@ -111,36 +122,39 @@ class Node:
             self._ended(f"{self.spec.name} did not find the whole run within {patience:.0f} s: {lack}")
             return
         members = [member for member in self.mesh.view.members if member.stage >= 0]
-        self._begin(Roster(members))
+        self._begin(tuple(Voter(member.peer_id, 0, member.name, member.stage) for member in members))
 
-    def _begin(self, roster: Roster) -> None:
-        me = roster.member(self.transport.peer_id)
-        assert me is not None, "the own record is always in the view"
-        self._roster = roster
-        self._participant = Participant(step_setup(self.spec), roster, me, self._traffic)
-        self._admission.open(roster)
-        self.transport.set_members({m.peer_id: Peer(m.peer_id, m.name, m.address) for m in roster.members})
+    def _begin(self, members: tuple[Voter, ...]) -> None:
+        assert self.mesh is not None
+        spec, now = self.spec, time.monotonic()
+        me = Voter(self.transport.peer_id, self.mesh.life, spec.name, spec.stage.index)
+        participant = self._participant = Participant(step_setup(spec), me, members, self._traffic, now)
+        self._refresh_links()
         early, self._early = self._early, []
         for event in early:
             self.handle(event)
+        for effect in participant.handle(now, events.Tick()):
+            self._do(effect)
         self._spawn(self._keep_time())
 
     async def _prepare(self) -> None:
-        assert self._shards is not None
-        try:
-            self._tokens = await asyncio.to_thread(self.spec.tokens)
-            data_ok = self._tokens.fingerprint == self.spec.fingerprint
-        except ValueError as error:
-            self.note("data", f"{self.spec.name} cannot read the corpus: {error}")
-            data_ok = False
-        self._built = await self._shards.build()
-        self._admission.gradient_length = sum(self._built.gradient_lengths)
+        assert self.workshop is not None
+        wrong = await self.workshop.open()
+        if wrong:
+            self.note("data", wrong)
+        await self.workshop.build()
         if self.mesh is not None:
             self.mesh.update(state=State.ACTIVE)
-        self.handle(events.LocalReady(self._built.parameter_hash, self._built.parameters, data_ok))
+
+    def _local(self, event: events.Event) -> None:
+        """What the shards say."""
+        if isinstance(event, events.LocalReady):
+            self._admission.gradient_length = event.gradient_length
+            self._admission.state_length = event.state_length
+        self.handle(event)
 
     async def _keep_time(self) -> None:
-        while self.ended_at is None:
+        while self.ended_at is None or not self.failure:
             assert self._participant is not None
             deadline = self._participant.next_deadline()
             now = time.monotonic()
@@ -153,8 +167,8 @@ class Node:
             await self.mesh.leave()
         for task in list(self._tasks):
             task.cancel()
-        if self._shards is not None:
-            self._shards.close()
+        if self.workshop is not None:
+            self.workshop.close()
         await self.transport.close()
 
     def _spawn(self, work: Any) -> None:
@@ -166,9 +180,6 @@ class Node:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             error = task.exception()
-            if isinstance(error, ShardLostError):
-                self.fail(str(error))
-                return
             log.error("%s: %s", self.spec.name, error, exc_info=error)
             self.fail(f"{self.spec.name} (stage {self.spec.stage.index}) failed: {type(error).__name__}: {error}")
 
@@ -183,10 +194,17 @@ class Node:
             self._do(effect)
 
     def fail(self, reason: str) -> None:
-        """End the run because something of our own broke."""
+        """End the run because something of our own broke for good."""
         if self._participant is None:
             self._ended(reason)
         self.handle(events.LocalFailure(reason))
+
+    def stop(self, reason: str) -> None:
+        """End the run because a person wants it."""
+        if self._participant is None:
+            self.stopped = True
+            self._ended(reason)
+        self.handle(events.Stop(reason))
 
     def _ended(self, reason: str) -> None:
         """The run is over here before it began."""
@@ -195,96 +213,76 @@ class Node:
         self.ended_at = time.monotonic()
 
     def _do(self, effect: events.Effect) -> None:
+        assert self.workshop is not None and self._outgoing is not None
         match effect:
             case events.Send(to, message, payload):
-                self._enqueue(to, message, payload)
+                if to in self._up:
+                    self._outgoing.put(to, message, payload)
             case events.Compute(job):
-                self._spawn(self._compute(job, self._submit(job)))
-            case events.ExportGradient(step):
-                self._spawn(self._export(step))
-            case events.ApplyUpdate(step, average, clip_factor):
-                self._spawn(self._apply(step, average, clip_factor))
+                self.workshop.compute(job)
+            case events.RestartShards(reason):
+                self.workshop.restart(reason)
             case events.Committed(record):
                 self.records.append(record)
                 self._tell_throughput(record.throughput.get(self.spec.name, 0.0))
+                if self._began is not None and not self._began.exists():
+                    self._began.touch(mode=0o600)
             case events.Note(kind, detail):
                 self.note(kind, detail)
             case events.Doubt(peer, reason):
                 if self.mesh is not None:
                     self.mesh.hint(peer, reason)
-            case events.Failed(reason):
-                self.note("failed", reason)
+            case events.Failed(reason, stopped):
+                self.stopped = stopped
+                self.note("stopped" if stopped else "failed", reason)
                 self.ended_at = time.monotonic()
             case events.Finished():
                 self.note("finished", f"{self.spec.name} has the closing decision")
                 self.ended_at = time.monotonic()
+            case _:
+                self.workshop.do(effect)
 
-    def _submit(self, job: events.Job) -> Any:
-        assert self._shards is not None
-        tensors = self._resolve(job.payload)
-        labels = None
-        if job.kind in (JobKind.LOSS, JobKind.EVALUATE):
-            labels = np.ascontiguousarray(self._sample(job.step, job.index, job.purpose)[:, 1:])
-        index = job.index if job.purpose is Purpose.TRAIN else -1 - job.index
-        return self._shards.run(job.kind, (job.step, index), tensors, labels)
-
-    async def _compute(self, job: events.Job, running: Any) -> None:
-        outcome = await running
-        self.handle(events.Computed(job, outcome.tensors, outcome.loss, outcome.seconds))
-
-    async def _export(self, step: int) -> None:
-        assert self._shards is not None
-        self.handle(events.GradientExported(step, await self._shards.export_gradient()))
-
-    async def _apply(self, step: int, average: Array, clip_factor: float) -> None:
-        assert self._shards is not None
-        self.handle(events.Applied(step, await self._shards.apply(average, clip_factor, step)))
-
-    def _resolve(self, payload: Payload) -> tuple[Array, ...]:
-        if isinstance(payload, TokensOf):
-            sample = self._sample(payload.step, payload.index, payload.purpose)
-            return (np.ascontiguousarray(sample[:, :-1]),)
-        return payload
-
-    def _sample(self, step: int, index: int, purpose: Purpose) -> Array:
-        assert self._tokens is not None, "only participants with the run's corpus are asked for tokens"
-        return self._tokens.microbatch(step, index) if purpose is Purpose.TRAIN else self._tokens.validation(index)
-
-    # Sending: one queue a peer and lane, so that a plan never waits behind a tensor
-
-    def _enqueue(self, to: str, message: object, payload: Payload) -> None:
-        bulk = isinstance(payload, TokensOf) or len(payload) > 0
-        queue = self._outgoing.get((to, bulk))
-        if queue is None:
-            queue = self._outgoing[(to, bulk)] = asyncio.Queue(maxsize=65536)
-            self._spawn(self._drain(to, queue))
-        try:
-            queue.put_nowait((message, payload))
-        except asyncio.QueueFull:
-            self.fail(f"{self.spec.name} has 65536 messages waiting for {self._name(to)}: the link is too slow")
-
-    async def _drain(self, to: str, queue: asyncio.Queue[tuple[object, Payload]]) -> None:
-        while True:
-            message, payload = await queue.get()
-            try:
-                await self.transport.send(to, message, self._resolve(payload), deadline=Deadline.after(SEND_S))
-            except LinkError as error:
-                if self.ended_at is None:
-                    self.handle(events.PeerLost(to, str(error)))
+    def _not_sent(self, peer: str, reason: str) -> None:
+        """A link did not take a message; links tell by themselves when they are lost."""
+        log.debug("%s: %s", peer[:8], reason)
 
     # The mesh
 
     def _view_changed(self, peer_id: str, what: str) -> None:
-        """Whoever is dead or left does not come back into this run's roster."""
-        if what not in ("dead", "left") or self._participant is None or self._roster.member(peer_id) is None:
+        """The mesh believes something new about a participant."""
+        self._refresh_links()
+        if self._participant is None or self.mesh is None:
             return
-        assert self.mesh is not None
-        gone = self.mesh.core.gone[peer_id]
-        if gone.accusation is None:
-            why = "it left the mesh"
-        else:
-            why = f"the mesh holds it dead ({gone.accusation.evidence.name.lower()})"
-        self.handle(events.PeerLost(peer_id, why))
+        gone = self.mesh.core.gone.get(peer_id)
+        if gone is not None:
+            accusation = gone.accusation
+            evidence = "" if accusation is None else accusation.evidence.name.lower()
+            why = f"the mesh holds it dead ({evidence})" if evidence else "it left the mesh"
+            self._outgoing_drop(peer_id)
+            self.handle(events.PeerLost(peer_id, why, True))
+        elif peer_id in self._up:
+            self.handle(events.PeerUp(peer_id))
+
+    def _outgoing_drop(self, peer_id: str) -> None:
+        if self._outgoing is not None:
+            self._outgoing.drop(peer_id)
+
+    def _refresh_links(self) -> None:
+        """Links to everybody in the view who serves a stage."""
+        if self.mesh is None or self._participant is None:
+            return
+        members = [member for member in self.mesh.view.members if member.stage >= 0]
+        peers = {m.peer_id: Peer(m.peer_id, m.name, m.address) for m in members}
+        before, self._peers = self._peers, peers
+        self.transport.set_members(peers)
+        for peer_id in [peer for peer in self._up if peers.get(peer) != before.get(peer)]:
+            self.on_peer_down(peer_id, "it is at another address now" if peer_id in peers else "it is gone")
+
+    def _stage_of(self, peer_id: str) -> int | None:
+        if self.mesh is None:
+            return None
+        record = self.mesh.core.records.get(peer_id)
+        return record.stage if record is not None and record.stage >= 0 else None
 
     def _tell_throughput(self, speed: float) -> None:
         mesh, now = self.mesh, time.monotonic()
@@ -318,11 +316,13 @@ class Node:
     def on_peer_up(self, peer_id: str) -> None:
         """The link to a member stands."""
         self._up.add(peer_id)
-        self.handle(events.PeerUp(peer_id))
+        if self.mesh is None or peer_id not in self.mesh.core.gone:
+            self.handle(events.PeerUp(peer_id))
 
     def on_peer_down(self, peer_id: str, reason: str) -> None:
         """The link to a member is lost."""
         self._up.discard(peer_id)
+        self._outgoing_drop(peer_id)
         if self.mesh is not None:
             self.mesh.hint(peer_id, f"its link is lost: {reason}")
         self.handle(events.PeerLost(peer_id, reason))
@@ -343,10 +343,6 @@ class Node:
         self._event_count += 1
         self.events.append((self._event_count, Event(time.time(), kind, self.spec.name, detail)))
 
-    def _name(self, peer: str) -> str:
-        member = self._roster.member(peer)
-        return member.name if member else peer[:12]
-
     def _traffic(self) -> Traffic:
         sent, before = self.transport.sent, self._reported
         boundary = {number: total for number, total in sent.boundary.items() if number >= 0}
@@ -364,15 +360,38 @@ class Node:
         return self._failure or (self._participant.failed if self._participant else "")
 
     def phase(self) -> str:
-        """starting, training, finished or failed."""
+        """starting, training, paused, finished, stopped or failed."""
         participant = self._participant
-        if participant is None:
-            return "failed" if self._failure else "starting"
-        if participant.failed:
+        if self.stopped:
+            return "stopped"
+        if self.failure:
             return "failed"
+        if participant is None or not (participant.started or participant.finished):
+            return "starting"
         if participant.finished:
             return "finished"
-        return "training" if len(participant.ready) == len(self._roster.members) else "starting"
+        return "paused" if participant.paused else "training"
+
+    @property
+    def alone(self) -> bool:
+        """Whether nobody of the run can be reached."""
+        return not self._up
+
+    @property
+    def joining(self) -> bool:
+        """Whether this process has not got into its run yet."""
+        participant = self._participant
+        return participant is not None and not participant.inside and not participant.finished
+
+    @property
+    def writes(self) -> bool:
+        """Whether this participant keeps the report when no driver does."""
+        participant = self._participant
+        if participant is None:
+            return False
+        view = participant.context.view.members
+        here = [member.peer_id for member in view if member.peer_id in participant.context.usable]
+        return bool(here) and here[0] == self.transport.peer_id
 
     def status(self) -> MeshStatus:
         """The whole run as this participant sees it."""

@@ -37,7 +37,7 @@ def describe_run(node: Node, participant: Participant | None) -> MeshStatus:
         phase=node.phase(),
         step=participant.step if participant else 0,
         total_steps=spec.train.steps,
-        commit=participant.commit if participant else 0,
+        commit=max(0, participant.commit) if participant else 0,
         observer=spec.name,
         failure=node.failure,
         participants=_members(node, core, participant) if core is not None else (),
@@ -64,7 +64,7 @@ def _members(node: Node, core: Membership, participant: Participant | None) -> t
 def _describe(node: Node, core: Membership, record: Record, participant: Participant | None) -> ParticipantStatus:
     spec, peer = node.spec, record.peer_id
     stage = partition(spec.model, spec.layout.stages)[record.stage]
-    ready = participant.ready.get(peer) if participant is not None else None
+    sources = node.records[-1].sources if node.records else None
     measured = node.records[-1].throughput.get(record.name, 0.0) if node.records else record.throughput
     own = peer == core.record.peer_id
     view = core.view_hash if own else core.views.get(peer)
@@ -83,7 +83,7 @@ def _describe(node: Node, core: Membership, record: Record, participant: Partici
         share=share(spec.model, stage),
         tokens_per_s=measured,
         address=record.addresses[0].removeprefix("tcp:") if record.addresses else "",
-        data_ok=ready.data_ok if ready else True,
+        data_ok=sources is None or record.name in sources or record.name not in node.records[-1].hashes,
         incarnation=record.incarnation,
         rtt_ms=None if round_trip is None else round_trip * 1000,
         view="" if view is None else f"{view:016x}",

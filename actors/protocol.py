@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
-from actors.steps import messages
+from actors.steps import ballots, messages
 from actors.transport.schema import Lane, MessageRegistry, TrafficClass
+
+CONTROL = (
+    messages.Returned,
+    messages.Done,
+    messages.Want,
+    messages.Abort,
+    ballots.Lead,
+    ballots.Promise,
+    ballots.Propose,
+    ballots.Accepted,
+    ballots.Refused,
+    ballots.Decided,
+    ballots.Fetch,
+    ballots.Beat,
+    ballots.Again,
+    ballots.Plan,
+    ballots.Average,
+    ballots.Prepared,
+    ballots.Stuck,
+    ballots.Holding,
+    ballots.Join,
+)
 
 
 def build_registry() -> MessageRegistry:
     """Return the registry of this protocol version."""
     registry = MessageRegistry()
-    for kind in (
-        messages.Ready,
-        messages.Plan,
-        messages.Returned,
-        messages.Done,
-        messages.Average,
-        messages.Prepared,
-        messages.Decision,
-        messages.Abort,
-    ):
+    for kind in CONTROL:
         registry.message(kind=kind.__name__.lower(), lane=Lane.CONTROL, traffic=TrafficClass.CONTROL, tensors=0)(kind)
     for tensor in (messages.Forward, messages.Backward):
         kind_name = tensor.__name__.lower()
         registry.message(kind=kind_name, lane=Lane.BULK, traffic=TrafficClass.BOUNDARY, tensors=1)(tensor)
-    registry.message(kind="slice", lane=Lane.BULK, traffic=TrafficClass.AVERAGING, tensors=1)(messages.Slice)
+    for part in (messages.Slice, messages.StateChunk, messages.AverageChunk):
+        kind_name = part.__name__.lower()
+        registry.message(kind=kind_name, lane=Lane.BULK, traffic=TrafficClass.AVERAGING, tensors=1)(part)
     return registry

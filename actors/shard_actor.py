@@ -30,8 +30,8 @@ class ShardActor:
         self._rendezvous = rendezvous
         self._engine: Any = None
 
-    def build(self) -> tuple[str, int, int]:
-        """Build the stage; return (parameter hash, parameters, elements of this rank's flat gradient)."""
+    def build(self) -> tuple[str, int, int, int]:
+        """Build the stage; return (parameter hash, parameters, elements of this rank's flat gradient, and state)."""
         from sharding.engine import EngineSpec, StageEngine
 
         spec = self._spec
@@ -51,7 +51,7 @@ class ShardActor:
             )
         )
         engine = self._engine
-        return engine.parameter_hash(), engine.parameters_count, len(engine.export_gradient())
+        return engine.parameter_hash(), engine.parameters_count, len(engine.export_gradient()), engine.state_length
 
     def run(
         self, kind: str, key: tuple[int, int], tensors: tuple[np.ndarray, ...], labels: np.ndarray | None
@@ -81,10 +81,22 @@ class ShardActor:
             wanted = train.microbatch_size * train.sequence * WORK[kind] / pace
             time.sleep(max(0.0, wanted - (time.perf_counter() - began)))
 
-    def export_gradient(self) -> np.ndarray:
-        """Return this rank's partition of the accumulated flat gradient."""
-        gradient: np.ndarray = self._engine.export_gradient()
-        return gradient
+    def export_gradient(self) -> tuple[np.ndarray, frozenset[int]]:
+        """Return this rank's partition of the accumulated flat gradient, and which microbatches are in it."""
+        return self._engine.export_gradient(), frozenset(index for _, index in self._engine.counted)
+
+    def discard(self) -> None:
+        """Forget stashes and accumulated gradients; the parameters stay."""
+        self._engine.discard()
+
+    def export_state(self) -> tuple[np.ndarray, str]:
+        """Return this rank's flat state, and the hash of the parameters."""
+        return self._engine.export_state(), str(self._engine.parameter_hash())
+
+    def load_state(self, state: np.ndarray) -> str:
+        """Take over a state of this rank; return the hash of the parameters."""
+        self._engine.load_state(state)
+        return str(self._engine.parameter_hash())
 
     def apply(self, average: np.ndarray, clip_factor: float, step: int) -> str:
         """Update the parameters; return their hash."""

@@ -7,6 +7,7 @@ collectives meet; results are put together again. The flat gradient is the ranks
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
@@ -42,12 +43,14 @@ class Built:
 
     parameter_hash: str
     parameters: int
-    gradient_lengths: tuple[int, ...]
-    """Elements of the flat gradient on each rank."""
+    gradient_length: int
+    """Elements of the flat gradient, all ranks together."""
+    state_length: int
+    """Elements of the flat state, all ranks together."""
 
 
 class ShardGroup(Protocol):
-    """The local devices of a participant."""
+    """The local devices of a participant. What is asked for is done in the order in which it was asked for."""
 
     async def build(self) -> Built:
         """Build the stage on every device."""
@@ -55,13 +58,25 @@ class ShardGroup(Protocol):
     def run(
         self, kind: JobKind, key: tuple[int, int], tensors: Sequence[Array], labels: Array | None
     ) -> Awaitable[Outcome]:
-        """Start a job; jobs run in the order in which they were started."""
+        """Start a job."""
 
-    async def export_gradient(self) -> Array:
-        """Return the accumulated flat gradient, shape [N] float32."""
+    def export_gradient(self) -> Awaitable[tuple[Array, frozenset[int]]]:
+        """Return the accumulated flat gradient, shape [N] float32, and which microbatches are in it."""
 
-    async def apply(self, average: Array, clip_factor: float, step: int) -> str:
+    def discard(self) -> Awaitable[None]:
+        """Forget what was accumulated and stashed."""
+
+    def apply(self, average: Array, clip_factor: float, step: int) -> Awaitable[str]:
         """Update the parameters and return their hash."""
+
+    def export_state(self) -> Awaitable[tuple[Array, str]]:
+        """Return the flat state, shape [M] float32, and the hash of the parameters."""
+
+    def load_state(self, state: Array) -> Awaitable[str]:
+        """Take over a state and return the hash of its parameters."""
+
+    async def inventory(self) -> list[Any]:
+        """What the devices hold and ever constructed, for tests."""
 
     def close(self) -> None:
         """Free the devices."""
@@ -74,12 +89,15 @@ class RayShardGroup:
         spec: the participant.
         rendezvous: path for the process group of several devices.
         on_lost: called with a sentence when a shard's process died.
+        number: how many groups this process had before.
     """
 
-    def __init__(self, spec: ParticipantSpec, rendezvous: str, on_lost: Callable[[str], None]) -> None:
+    def __init__(self, spec: ParticipantSpec, rendezvous: str, on_lost: Callable[[str], None], number: int = 0) -> None:
         self._spec = spec
         self._world = spec.layout.devices
-        self._lengths: tuple[int, ...] = ()
+        self._gradients: list[int] = []
+        self._states: list[int] = []
+        again = f".{number}" if number else ""
         self._closed = False
         self._on_lost = on_lost
         node = ray.get_runtime_context().get_node_id()
@@ -87,7 +105,7 @@ class RayShardGroup:
         self._actors = [
             cast(Any, ShardActor)
             .options(
-                name=f"{spec.actor_name}/shard-{rank}",
+                name=f"{spec.actor_name}/shard-{rank}{again}",
                 namespace=NAMESPACE,
                 num_gpus=spec.gpus,
                 scheduling_strategy=here,
@@ -101,13 +119,14 @@ class RayShardGroup:
         """Build the stage on every device."""
         self._watching = [asyncio.create_task(self._watch(rank)) for rank in range(self._world)]
         built = await self._all("build")
-        self._lengths = tuple(length for _, _, length in built)
-        return Built(built[0][0], built[0][1], self._lengths)
+        self._gradients = [gradient for _, _, gradient, _ in built]
+        self._states = [state for _, _, _, state in built]
+        return Built(built[0][0], built[0][1], sum(self._gradients), sum(self._states))
 
     def run(
         self, kind: JobKind, key: tuple[int, int], tensors: Sequence[Array], labels: Array | None
     ) -> Awaitable[Outcome]:
-        """Start a job; jobs run in the order in which they were started."""
+        """Start a job."""
         calls = []
         for rank, actor in enumerate(self._actors):
             part = tuple(self._slice(array, rank) for array in tensors)
@@ -129,20 +148,54 @@ class RayShardGroup:
         size = len(array) // self._world
         return array[rank * size : (rank + 1) * size]
 
-    async def export_gradient(self) -> Array:
-        """Return the accumulated flat gradient, shape [N] float32."""
-        parts = await self._all("export_gradient")
-        return np.concatenate(parts) if self._world > 1 else parts[0]
+    def export_gradient(self) -> Awaitable[tuple[Array, frozenset[int]]]:
+        """Return the accumulated flat gradient, shape [N] float32, and which microbatches are in it."""
+        return self._joined("export_gradient")
 
-    async def apply(self, average: Array, clip_factor: float, step: int) -> str:
+    def discard(self) -> Awaitable[None]:
+        """Forget what was accumulated and stashed."""
+        return self._first("discard", [() for _ in self._actors])
+
+    def apply(self, average: Array, clip_factor: float, step: int) -> Awaitable[str]:
         """Update the parameters and return their hash."""
-        cuts = np.cumsum(self._lengths)[:-1]
-        parts = np.split(average, cuts)
-        calls = [actor.apply.remote(part, clip_factor, step) for actor, part in zip(self._actors, parts, strict=True)]
-        return str((await self._answers(calls))[0])
+        parts = np.split(average, np.cumsum(self._gradients)[:-1])
+        return self._first("apply", [(part, clip_factor, step) for part in parts])
+
+    def export_state(self) -> Awaitable[tuple[Array, str]]:
+        """Return the flat state, shape [M] float32, and the hash of the parameters."""
+        return self._joined("export_state")
+
+    def load_state(self, state: Array) -> Awaitable[str]:
+        """Take over a state and return the hash of its parameters."""
+        parts = np.split(state, np.cumsum(self._states)[:-1])
+        return self._first("load_state", [(part,) for part in parts])
+
+    def _first(self, method: str, arguments: list[tuple[Any, ...]]) -> Awaitable[Any]:
+        """Call all ranks now; the first one's answer is everybody's."""
+        calls = [getattr(actor, method).remote(*given) for actor, given in zip(self._actors, arguments, strict=True)]
+
+        async def answer() -> Any:
+            return (await self._answers(calls))[0]
+
+        return answer()
+
+    def _joined(self, method: str) -> Awaitable[Any]:
+        """Call all ranks now; each answers with its part of a vector and what is the same for all."""
+        calls = [getattr(actor, method).remote() for actor in self._actors]
+
+        async def answer() -> Any:
+            parts = await self._answers(calls)
+            whole = np.concatenate([part for part, _ in parts]) if self._world > 1 else parts[0][0]
+            return whole, parts[0][1]
+
+        return answer()
 
     async def _all(self, method: str) -> list[Any]:
         return await self._answers([getattr(actor, method).remote() for actor in self._actors])
+
+    async def inventory(self) -> list[Any]:
+        """What the ranks hold and ever constructed, for tests."""
+        return await self._all("inventory")
 
     async def _answers(self, calls: list[Any]) -> list[Any]:
         """What the ranks answer. Raises ShardLostError when one of them died, whichever call notices it first."""
@@ -172,4 +225,5 @@ class RayShardGroup:
         for task in self._watching:
             task.cancel()
         for actor in self._actors:
-            ray.kill(actor, no_restart=True)
+            with contextlib.suppress(ray.exceptions.RayError):
+                ray.kill(actor, no_restart=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from actors.chronicle import SinkOpener
 from actors.steps.config import TrainConfig
 from actors.steps.context import StepSetup
 from actors.tokens import TokenSourceOpener
@@ -42,6 +43,8 @@ class ParticipantSpec:
     fingerprint: str
     """Hash of the run's corpus and tokenizer."""
     tokens: TokenSourceOpener
+    sink: SinkOpener | None = None
+    """Opens the run's report, for a participant that has to write it because no driver does."""
     gpus: int = 0
     """GPUs that Ray reserves for each shard."""
 

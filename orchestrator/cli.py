@@ -38,6 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 watch=options.watch,
                 console=console,
             )
+        if options.command == "stop":
+            from orchestrator.stop import stop_run
+
+            return stop_run(options.run, options.address, console)
         config = load(options.config, options.set)
         if options.dry_run:
             sys.stdout.write(as_yaml(config))
@@ -146,6 +150,9 @@ def _parser() -> argparse.ArgumentParser:
         if name == "invite":
             command.add_argument("--out", required=True, help="folder for the bundle")
             command.add_argument("--address", action="append", default=[], help="host:port of a participant, in order")
+    stop = commands.add_parser("stop", help="end a running run, whether its driver lives or not")
+    stop.add_argument("run", nargs="?", default="", help="run id; the newest one by default")
+    stop.add_argument("--address", default="", help="of its Ray cluster")
     status = commands.add_parser("status", help="show a running run's mesh")
     status.add_argument("run", nargs="?", default="", help="run id; the newest one by default")
     status.add_argument("--address", default="", help="address of its Ray cluster")

@@ -10,6 +10,7 @@ import dataclasses
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,10 +20,10 @@ from typing import Any
 import ray
 from rich.console import Console
 
-from actors.records import Event
+from actors.records import CommitRecord, Event
 from actors.spec import NAMESPACE
 from orchestrator.config import ConfigError, RunConfig, as_dict
-from orchestrator.launcher import Launched, launch, read_bundle, with_data
+from orchestrator.launcher import Launched, OpenReport, launch, read_bundle, with_data
 from orchestrator.names import run_name
 from orchestrator.ray_keeper import LocalCluster, runs_folder
 from orchestrator.telemetry.telemetry import Telemetry
@@ -31,7 +32,16 @@ from sharding.partition import partition, share
 ASK_S = 0.25
 """How often participants are asked what is new."""
 SILENT_S = 20.0
-"""A participant that has not answered the driver for this long is lost, if the mesh has not said so before."""
+"""A participant that has not answered the driver for this long counts as gone, until it answers again."""
+ANSWER_S = 0.5
+GONE_ASK_S = 2.0
+"""Whoever is gone is asked this often whether it is back."""
+ALL_GONE_S = 60.0
+"""When nobody of this site has answered for this long, the run is lost here."""
+GAP_S = 5.0
+"""A commit that only a lost participant could have told of is waited for this long."""
+LAST_S = 10.0
+"""After the first participant has said that the run is over, the others have this long."""
 
 
 class StoppedError(KeyboardInterrupt):
@@ -68,12 +78,16 @@ def run(config: RunConfig, command: str, *, local: bool, console: Console) -> in
             cluster = _connect(config, local)
             _install_stop()
             note = _note_run(config, cluster)
-            launch(config, telemetry.phase, started)
+            launch(config, OpenReport(config, command, str(folder)), telemetry.phase, started)
             telemetry.phase("waiting until every stage is built")
-            _Watch(config, started, telemetry).until_the_end()
-            outcome = "finished"
-    except KeyboardInterrupt:
+            outcome = _Watch(config, started, telemetry).until_the_end()
+            failure = "" if outcome == "finished" else "stopped by a person"
+    except KeyboardInterrupt as stop:
         outcome, failure = "stopped", "stopped from outside"
+        if not isinstance(stop, StoppedError) and started and _leave_running(console):
+            telemetry.detach()
+            console.print(f"Run {config.run_id} goes on; `orchestrator stop {config.run_id}` ends it.", highlight=False)
+            os._exit(0)  # nothing is taken down: the participants, and the Ray they live in, need no driver
     except (RunFailedError, ConfigError) as error:
         failure = str(error)
     except ray.exceptions.RayError as error:
@@ -94,71 +108,116 @@ def run(config: RunConfig, command: str, *, local: bool, console: Console) -> in
 
 
 class _Watch:
-    """Asks the participants until the run is over."""
+    """Asks the participants until the run is over. Some may be gone at any time: the run goes on without them."""
 
     def __init__(self, config: RunConfig, started: list[Launched], telemetry: Telemetry) -> None:
         self._config, self._started, self._telemetry = config, started, telemetry
         self._asked: dict[int, Any] = {}
-        self._answered = dict.fromkeys(range(len(started)), time.monotonic())
+        self._asked_at = dict.fromkeys(range(len(started)), 0.0)
+        self._answered_at = time.monotonic()
         self._phases = dict.fromkeys(range(len(started)), "starting")
         self._seen_events = dict.fromkeys(range(len(started)), 0)
-        self._commits = 0
+        self._pids = dict.fromkeys(range(len(started)), 0)
+        self._records: dict[int, CommitRecord] = {}
+        self._step = 0
+        self._gap_since = 0.0
         self._status_at = 0.0
+        self._ended_at = 0.0
 
-    def until_the_end(self) -> None:
-        """Return when every own participant has the closing decision. Raises RunFailedError."""
-        while any(phase != "finished" for phase in self._phases.values()):
+    def until_the_end(self) -> str:
+        """Return "finished" or "stopped" when the participants say so. Raises RunFailedError."""
+        while True:
             self._ask()
+            self._hand_over()
             self._show_status()
+            ending = {phase for phase in self._phases.values() if phase in ("finished", "stopped")}
+            if ending:
+                self._ended_at = self._ended_at or time.monotonic()
+                everybody = all(phase in ("finished", "stopped", "gone") for phase in self._phases.values())
+                if everybody or time.monotonic() - self._ended_at > LAST_S:
+                    self._hand_over(all_of_them=True)
+                    return "finished" if "finished" in ending else "stopped"
             time.sleep(ASK_S)
 
     def _ask(self) -> None:
+        now = time.monotonic()
         for number, entry in enumerate(self._started):
-            if number not in self._asked:
-                since = self._commits if number == self._observer() else -1
-                self._asked[number] = entry.actor.poll.remote(since, self._seen_events[number])
-        ready, _ = ray.wait(list(self._asked.values()), num_returns=len(self._asked), timeout=1.0)
+            if number not in self._asked and now - self._asked_at[number] > (GONE_ASK_S if self._gone(number) else 0):
+                self._asked_at[number] = now
+                self._asked[number] = entry.actor.poll.remote(self._step, self._seen_events[number])
+        ready, _ = ray.wait(list(self._asked.values()), num_returns=len(self._asked), timeout=ANSWER_S)
         for number, call in list(self._asked.items()):
             if call in ready:
                 del self._asked[number]
                 self._take(number, call)
-            elif time.monotonic() - self._answered[number] > SILENT_S:
-                raise RunFailedError(f"lost participant {self._started[number].label}: no answer for {SILENT_S:.0f} s")
+            elif now - self._asked_at[number] > SILENT_S:
+                del self._asked[number]
+                self._lost(number, f"it has not answered for {SILENT_S:.0f} s")
+        if all(self._gone(number) for number in self._phases) and now - self._answered_at > ALL_GONE_S:
+            raise RunFailedError("lost all participants of this site")
 
-    def _observer(self) -> int:
-        """The participant whose commits are shown: the first one that this driver started."""
-        return 0
+    def _gone(self, number: int) -> bool:
+        return self._phases[number] == "gone"
+
+    def _lost(self, number: int, why: str) -> None:
+        if not self._gone(number):
+            self._phases[number] = "gone"
+            self._telemetry.event(Event(time.time(), "lost", self._started[number].spec.name, why))
 
     def _take(self, number: int, call: Any) -> None:
         try:
             answer = ray.get(call)
         except ray.exceptions.RayActorError:
-            self._last_words(number)
-            raise RunFailedError(f"lost participant {self._started[number].label}: its mesh process died") from None
-        self._answered[number] = time.monotonic()
+            self._lost(number, "its mesh process died")
+            return
+        if answer["pid"] != self._pids[number]:
+            self._pids[number], self._seen_events[number] = answer["pid"], 0
+        self._answered_at = time.monotonic()
         self._phases[number] = answer["phase"]
         for record in answer["records"]:
-            self._telemetry.commit(record)
-            self._commits += 1
+            self._records.setdefault(record.step, record)
         for count, event in answer["events"]:
             self._seen_events[number] = count
             self._telemetry.event(event)
-        if answer["failure"]:
+        if answer["failure"] and answer["phase"] == "failed":
             raise RunFailedError(answer["failure"])
 
-    def _last_words(self, number: int) -> None:
-        label = self._started[number].spec.name
-        self._telemetry.event(Event(time.time(), "lost", label, "its mesh process died"))
+    def _hand_over(self, *, all_of_them: bool = False) -> None:
+        """Tell of the commits in order; a step that nobody here can tell of is passed over after a while."""
+        while self._records:
+            if self._step not in self._records:
+                now = time.monotonic()
+                self._gap_since = self._gap_since or now
+                if now - self._gap_since < GAP_S and not all_of_them:
+                    return
+                self._step = min(self._records)
+            self._gap_since = 0.0
+            self._telemetry.commit(self._records.pop(self._step))
+            self._step += 1
+            self._records = {step: record for step, record in self._records.items() if step >= self._step}
 
     def _show_status(self) -> None:
         if time.monotonic() - self._status_at < 1.0:
             return
         self._status_at = time.monotonic()
-        with contextlib.suppress(ray.exceptions.RayError):
-            call = self._started[self._observer()].actor.status.remote()
+        here = [number for number in self._phases if not self._gone(number)]
+        if not here:
+            return
+        with contextlib.suppress(ray.exceptions.RayError, AssertionError):
+            call = self._started[here[0]].actor.status.remote()
             ready, _ = ray.wait([call], timeout=1.0)
             if ready:
                 self._telemetry.status(ray.get(call))
+
+
+def _leave_running(console: Console) -> bool:
+    """Ask whoever pressed Ctrl+C what was meant; without a terminal it means the end."""
+    if not (console.is_terminal and sys.stdin.isatty()):
+        return False
+    with contextlib.suppress(KeyboardInterrupt, EOFError):
+        answer = console.input("Stop the run (s, Enter), or leave it running without this window (l)? ")
+        return answer.strip().lower().startswith("l")
+    return False
 
 
 def _connect(config: RunConfig, local: bool) -> LocalCluster | None:

@@ -12,11 +12,12 @@ from typing import Any, cast
 
 import ray
 
+from actors.chronicle import Sink
 from actors.membership.roster import Member
 from actors.mesh_actor import MeshActor
 from actors.spec import NAMESPACE, ParticipantSpec, emulation_for
 from actors.transport.identity import Identity, Owner
-from orchestrator.config import ConfigError, RunConfig, config_hash
+from orchestrator.config import ConfigError, RunConfig, as_dict, config_hash
 from orchestrator.data.source import OpenTokens, describe
 from orchestrator.names import participant_names
 from sharding.partition import partition
@@ -52,6 +53,28 @@ def with_data(config: RunConfig) -> RunConfig:
         model=dataclasses.replace(config.model, vocab_size=found.vocab_size),
         data=dataclasses.replace(config.data, fingerprint=config.data.fingerprint or found.fingerprint),
     )
+
+
+@dataclass(frozen=True)
+class OpenReport:
+    """Opens the run's journal and report anew, in whatever process; for participants without a driver."""
+
+    config: RunConfig
+    command: str
+    folder: str
+
+    def __call__(self) -> Sink:
+        """Open it, going on with what is there."""
+        from rich.console import Console
+
+        from orchestrator.telemetry.telemetry import Telemetry
+
+        quiet = dataclasses.replace(self.config.telemetry, wandb="disabled", progress="lines", ray_metrics=False)
+        console = Console(quiet=True)
+        resolved = as_dict(self.config)
+        steps = self.config.train.steps
+        folder = Path(self.folder)
+        return Telemetry.open(quiet, self.config.run_id, folder, resolved, self.command, steps, console, resume=True)
 
 
 def participant_specs(config: RunConfig) -> list[ParticipantSpec]:
@@ -139,7 +162,7 @@ def bundle_specs(config: RunConfig, members: list[Member]) -> list[ParticipantSp
     return specs
 
 
-def launch(config: RunConfig, say: Callable[[str], None], started: list[Launched]) -> None:
+def launch(config: RunConfig, sink: OpenReport, say: Callable[[str], None], started: list[Launched]) -> None:
     """Start this site's participants, appending each to `started` as it comes up, so that a failure can end them."""
     members: list[Member] | None = None
     if config.mesh.bundle:
@@ -147,6 +170,7 @@ def launch(config: RunConfig, say: Callable[[str], None], started: list[Launched
         specs = bundle_specs(config, members)
     else:
         specs = participant_specs(config)
+    specs = [dataclasses.replace(spec, sink=sink) for spec in specs]
     say(f"starting {len(specs)} participants")
     for spec in specs:
         options = cast(Any, MeshActor).options(

@@ -23,9 +23,6 @@ import threading
 from pathlib import Path
 from typing import Any
 
-GRACE_S = 25.0
-"""How long participants have to notice that the driver is gone, before their Ray is ended."""
-
 
 class LocalCluster:
     """A local Ray cluster, from the driver's side."""
@@ -123,7 +120,10 @@ def main() -> None:
     sys.stdout.flush()
     said = sys.stdin.readline()
     if said.strip() != "end":
-        sys.stderr.write("tessera: lost the driver: its process ended without a word; the run ends\n")
+        sys.stderr.write(
+            "tessera: lost the driver: its process ended without a word; the run goes on "
+            "(`python -m orchestrator status` shows it, `python -m orchestrator stop` ends it)\n"
+        )
         sys.stderr.flush()
         _wait_for_participants(stop)
         shutil.rmtree(options["temp"], ignore_errors=True)
@@ -131,12 +131,11 @@ def main() -> None:
 
 
 def _wait_for_participants(stop: threading.Event) -> None:
+    """The run does not need its driver: its Ray stays as long as there are participants."""
     import ray
     from ray.util import list_named_actors
 
-    waited = 0.0
-    while waited < GRACE_S and not stop.wait(1.0):
-        waited += 1.0
+    while not stop.wait(1.0):
         with contextlib.suppress(ray.exceptions.RayError):
             if not [actor for actor in list_named_actors(all_namespaces=True) if actor["namespace"] == "tessera"]:
                 return

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -31,7 +33,7 @@ def show_status(run: str, address: str, *, via: str, as_json: bool, watch: bool,
         watch: ask again every second.
         console: where people read.
     """
-    address, run = _find(run, address)
+    address, run = find_run(run, address)
     import ray  # only now: Ray reads its token when it is imported
 
     from actors.spec import NAMESPACE
@@ -67,7 +69,7 @@ class Window:
 
         from actors.spec import NAMESPACE
 
-        for name in self._names():
+        for name in self.names():
             try:
                 answer: Any = ray.get_actor(name, namespace=NAMESPACE).status.remote()
                 status: MeshStatus = ray.get(answer, timeout=ANSWER_S)
@@ -79,7 +81,8 @@ class Window:
         ending = " does not answer" if self._via else " answers"
         raise ConfigError(f"{who} of run {self._run}{ending} at {self._address}: it may have ended.")
 
-    def _names(self) -> list[str]:
+    def names(self) -> list[str]:
+        """Names of the run's participants at this Ray."""
         from ray.util import list_named_actors
 
         from actors.spec import NAMESPACE
@@ -105,15 +108,27 @@ def _watch(window: Window, *, as_json: bool, console: Console) -> None:
                 sys.stdout.flush()
             else:
                 live.update(render_status(status), refresh=True)
-            if status.phase in ("finished", "failed"):
+            if status.phase in ("finished", "failed", "stopped"):
                 return
             time.sleep(WATCH_S)
 
 
-def _find(run: str, address: str) -> tuple[str, str]:
+def _living(path: Path) -> dict[str, Any] | None:
+    """The note of a run, if its Ray still listens; a note that outlived it is removed."""
+    note: dict[str, Any] = json.loads(path.read_text())
+    host, _, port = note["address"].rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=3.0).close()
+    except (OSError, ValueError):
+        path.unlink(missing_ok=True)
+        return None
+    return note
+
+
+def find_run(run: str, address: str) -> tuple[str, str]:
     """Return address and run id from what was given and from the notes of running runs."""
     notes = sorted(runs_folder().glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
-    known = [json.loads(path.read_text()) for path in notes]
+    known = [note for path in notes if (note := _living(path)) is not None]
     chosen = [note for note in known if note["run_id"] == run] if run else known
     if address:
         return address, run or (chosen[0]["run_id"] if chosen else "")

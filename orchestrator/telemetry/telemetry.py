@@ -87,6 +87,12 @@ class Telemetry:
         if self._report.add_event(event):
             self._each(lambda sink: sink.event(event))
 
+    def detach(self) -> None:
+        """Give the terminal back and write nothing more: somebody else goes on with the journal."""
+        self._finished = True
+        for name in [name for name in self._sinks if name != "report"]:
+            self._quietly_close(self._sinks.pop(name))
+
     def finish(self, outcome: str, failure: str = "") -> None:
         """Close all sinks and write the report. `outcome` is finished, failed or stopped. Once only."""
         if self._finished:

@@ -158,9 +158,7 @@ def test_strangers_are_refused_and_training_goes_on(cluster: Cluster, tmp_path: 
     )
     assert nobody.returncode == 2
     assert f"there is no participant 'zoe' in run hostile; there is {', '.join(names)}" in nobody.stdout + nobody.stderr
-    watch = subprocess.Popen(
-        status_command(cluster, "hostile", "--watch"), cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
+    watch = subprocess.Popen(status_command(cluster, "hostile", "--watch"), cwd=ROOT, stdout=subprocess.PIPE, text=True)
     cluster.started.append(watch)
     assert watch.stdout is not None
     lines = [line for line in (watch.stdout.readline() for _ in range(3)) if line.startswith("{")]

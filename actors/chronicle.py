@@ -1,0 +1,66 @@
+"""The run's report without a driver: one of the participants keeps it, as long as nobody else does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from actors.records import CommitRecord, Event, MeshStatus
+
+if TYPE_CHECKING:
+    from actors.node import Node
+    from actors.spec import ParticipantSpec
+
+
+class Sink(Protocol):
+    """Where a run is written down; takes each record and event once, whoever repeats it."""
+
+    def commit(self, record: CommitRecord) -> None:
+        """A decided step."""
+
+    def event(self, event: Event) -> None:
+        """Something a person should know."""
+
+    def status(self, status: MeshStatus) -> None:
+        """The mesh now."""
+
+    def finish(self, outcome: str, failure: str = "") -> None:
+        """The end: finished, failed or stopped."""
+
+
+SinkOpener = Callable[[], Sink]
+
+
+class Chronicle:
+    """Writes what one participant knows, while it is the one who should.
+
+    That is the first in the order of identities of those who can be reached: with a driver gone, and a participant
+    too, somebody always writes. Participants of one machine share the folder, and go on where another stopped.
+    """
+
+    def __init__(self, spec: ParticipantSpec, node: Node) -> None:
+        self._spec, self._node = spec, node
+        self._sink: Sink | None = None
+        self._step = -1
+        self._event = 0
+        self._done = False
+
+    def write(self) -> None:
+        """Write what is new. Called in a thread."""
+        node = self._node
+        opener = self._spec.sink
+        if opener is None or self._done or not node.writes:
+            return
+        if self._sink is None:
+            self._sink = opener()
+        for record in [record for record in list(node.records) if record.step > self._step]:
+            self._sink.commit(record)
+            self._step = record.step
+        for number, event in [entry for entry in list(node.events) if entry[0] > self._event]:
+            self._sink.event(event)
+            self._event = number
+        if node.ended_at is not None:
+            self._done = True
+            self._sink.status(node.status())
+            outcome = node.phase()
+            self._sink.finish(outcome, "" if outcome == "finished" else node.failure)

@@ -1,0 +1,72 @@
+"""Messages on their way to peers: one queue a peer and lane, so that a plan never waits behind a tensor."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from actors.steps.events import Payload, TokensOf
+from actors.transport.base import Array
+from actors.transport.deadline import Deadline
+from actors.transport.errors import LinkError
+
+SEND_S = 120.0
+"""A message that cannot even be queued for this long is a fault of the link."""
+WAITING = 8192
+"""Messages for one peer and lane that wait for the link; what comes beyond is dropped, as on a link that is lost."""
+
+
+class Sender(Protocol):
+    """What sends."""
+
+    async def send(self, peer_id: str, message: object, tensors: tuple[Array, ...], *, deadline: Deadline) -> int:
+        """Queue a message on the link."""
+
+
+class Outgoing:
+    """Queues in front of the links.
+
+    Args:
+        transport: what sends.
+        resolve: looks up the tensors that a payload stands for.
+        spawn: runs a task until the participant closes.
+        failed: called with (peer, reason) when a message did not get out.
+    """
+
+    def __init__(
+        self,
+        transport: Sender,
+        resolve: Callable[[Payload], tuple[Array, ...]],
+        spawn: Callable[[Any], None],
+        failed: Callable[[str, str], None],
+    ) -> None:
+        self._transport, self._resolve, self._spawn, self._failed = transport, resolve, spawn, failed
+        self._queues: dict[tuple[str, bool], asyncio.Queue[tuple[object, Payload]]] = {}
+
+    def put(self, to: str, message: object, payload: Payload) -> None:
+        """Send when its turn comes."""
+        bulk = isinstance(payload, TokensOf) or len(payload) > 0
+        queue = self._queues.get((to, bulk))
+        if queue is None:
+            queue = self._queues[to, bulk] = asyncio.Queue(maxsize=WAITING)
+            self._spawn(self._drain(to, queue))
+        try:
+            queue.put_nowait((message, payload))
+        except asyncio.QueueFull:
+            self._failed(to, f"{WAITING} messages wait for it: the link is too slow")
+
+    def drop(self, peer: str) -> None:
+        """Forget what waits for a peer that is lost: it comes back with other needs."""
+        for bulk in (False, True):
+            queue = self._queues.get((peer, bulk))
+            while queue is not None and not queue.empty():
+                queue.get_nowait()
+
+    async def _drain(self, to: str, queue: asyncio.Queue[tuple[object, Payload]]) -> None:
+        while True:
+            message, payload = await queue.get()
+            try:
+                await self._transport.send(to, message, self._resolve(payload), deadline=Deadline.after(SEND_S))
+            except LinkError as error:
+                self._failed(to, str(error))

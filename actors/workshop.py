@@ -1,0 +1,181 @@
+"""The shards of a participant and their work: builds them, gives them jobs in order, builds new ones when they die."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import numpy as np
+
+from actors.shards import Built, ShardGroup, ShardLostError
+from actors.spec import ParticipantSpec
+from actors.steps import events
+from actors.steps.events import Job, JobKind, Payload, TokensOf
+from actors.steps.messages import Purpose
+from actors.tokens import TokenSource
+from actors.transport.base import Array
+
+log = logging.getLogger("tessera.shards")
+PAUSES_S = (0.0, 0.0, 1.0, 5.0, 30.0)
+"""Before building again; the last one for all further attempts."""
+
+
+class Workshop:
+    """Drives one `ShardGroup` after the other. Everything runs in one event loop.
+
+    Args:
+        spec: the participant.
+        make: makes a group; gets what to call when it dies, and how many there were before.
+        tell: takes events for the protocol.
+        fail: called with a sentence when nothing can be built.
+    """
+
+    def __init__(
+        self,
+        spec: ParticipantSpec,
+        make: Callable[[Callable[[str], None], int], ShardGroup],
+        tell: Callable[[events.Event], None],
+        fail: Callable[[str], None],
+    ) -> None:
+        self._spec, self._make, self._tell, self._fail = spec, make, tell, fail
+        self._number = 0
+        self._group: ShardGroup | None = None
+        self._tokens: TokenSource | None = None
+        self._data_ok = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self.built: Built | None = None
+
+    @property
+    def restarts(self) -> int:
+        """How many groups there were before this one."""
+        return max(0, self._number - 1)
+
+    async def open(self) -> str:
+        """Open the corpus; return what is wrong with it, empty when nothing is."""
+        try:
+            self._tokens = await asyncio.to_thread(self._spec.tokens)
+            self._data_ok = self._tokens.fingerprint == self._spec.fingerprint
+        except ValueError as error:
+            return f"{self._spec.name} cannot read the corpus: {error}"
+        return ""
+
+    async def build(self) -> None:
+        """Make shards; the protocol hears when they are there."""
+        number, self._number = self._number, self._number + 1
+        await asyncio.sleep(PAUSES_S[min(number, len(PAUSES_S) - 1)])
+        if self._closed:
+            return
+        group = self._group = self._make(lambda reason: self.lost(number, reason), number)
+        built = await group.build()
+        if self._group is group:
+            self.built = built
+            lengths = (built.gradient_length, built.state_length)
+            self._tell(events.LocalReady(built.parameter_hash, built.parameters, self._data_ok, *lengths))
+
+    def start(self) -> None:
+        """Build in the background."""
+        self._spawn(self.build(), self._number)
+
+    def lost(self, number: int, reason: str) -> None:
+        """A group is gone: the protocol hears it once, and a new one is built."""
+        if self._closed or number != self._number - 1 or self._group is None:
+            return
+        group, self._group = self._group, None
+        group.close()
+        self._tell(events.ShardsLost(reason))
+        self.start()
+
+    def restart(self, reason: str) -> None:
+        """The shards do not answer: end them."""
+        self.lost(self._number - 1, reason)
+
+    # Work
+
+    def compute(self, job: Job) -> None:
+        """Run a job."""
+        group = self._group
+        if group is None:
+            return
+        labels = None
+        if job.kind in (JobKind.LOSS, JobKind.EVALUATE):
+            labels = np.ascontiguousarray(self._sample(job.step, job.index, job.purpose)[:, 1:])
+        index = job.index if job.purpose is Purpose.TRAIN else -1 - job.index
+        running = group.run(job.kind, (job.step, index), self.resolve(job.payload), labels)
+
+        async def finish() -> None:
+            outcome = await running
+            self._answer(group, events.Computed(job, outcome.tensors, outcome.loss, outcome.seconds))
+
+        self._spawn(finish(), self._number - 1)
+
+    def do(self, effect: events.Effect) -> None:
+        """Everything else that shards do."""
+        group = self._group
+        if group is None:
+            return
+        match effect:
+            case events.Discard():
+                self._then(group, group.discard(), lambda _: None)
+            case events.ExportGradient(step):
+                self._then(group, group.export_gradient(), lambda out: events.GradientExported(step, *out))
+            case events.ApplyUpdate(step, average, clip_factor):
+                running = group.apply(average, clip_factor, step)
+                self._then(group, running, lambda hashed: events.Applied(step, hashed))
+            case events.ExportState(commit):
+                self._then(group, group.export_state(), lambda out: events.StateExported(commit, *out))
+            case events.LoadState(commit, values):
+                self._then(group, group.load_state(values), lambda hashed: events.StateLoaded(commit, hashed))
+
+    def _then(self, group: ShardGroup, running: Awaitable[Any], event: Callable[[Any], events.Event | None]) -> None:
+        async def finish() -> None:
+            self._answer(group, event(await running))
+
+        self._spawn(finish(), self._number - 1)
+
+    def _answer(self, group: ShardGroup, event: events.Event | None) -> None:
+        if event is not None and group is self._group:
+            self._tell(event)
+
+    def resolve(self, payload: Payload) -> tuple[Array, ...]:
+        """Look up token ids where a payload stands for them."""
+        if isinstance(payload, TokensOf):
+            return (np.ascontiguousarray(self._sample(payload.step, payload.index, payload.purpose)[:, :-1]),)
+        return payload
+
+    def _sample(self, step: int, index: int, purpose: Purpose) -> Array:
+        assert self._tokens is not None, "only participants with the run's corpus are asked for tokens"
+        return self._tokens.microbatch(step, index) if purpose is Purpose.TRAIN else self._tokens.validation(index)
+
+    async def inventory(self) -> list[Any]:
+        """What the shards hold and ever constructed, for tests."""
+        assert self._group is not None
+        return await self._group.inventory()
+
+    def _spawn(self, work: Any, number: int) -> None:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._finished(done, number))
+
+    def _finished(self, task: asyncio.Task[None], number: int) -> None:
+        self._tasks.discard(task)
+        if task.cancelled() or task.exception() is None:
+            return
+        error = task.exception()
+        if isinstance(error, ShardLostError):
+            self.lost(number, str(error))
+            return
+        log.error("%s: %s", self._spec.name, error, exc_info=error)
+        where = f"{self._spec.name} (stage {self._spec.stage.index})"
+        self._fail(f"{where} failed: {type(error).__name__}: {str(error).strip().splitlines()[-1]}")
+
+    def close(self) -> None:
+        """Free the devices."""
+        self._closed = True
+        for task in list(self._tasks):
+            task.cancel()
+        if self._group is not None:
+            self._group.close()
+            self._group = None
