@@ -24,7 +24,8 @@ from orchestrator.simulation.trace import Trace
 
 LAYOUTS = ((1,), (3,), (2, 2), (1, 2), (3, 3), (2, 2, 2), (3, 2, 3), (3, 3, 3))
 FAULTS_S = 20.0
-SETTLE_S = 900.0
+SETTLE_S = 3000.0
+"""Before anything was measured a lost message costs six floors of patience a hop, and one loss may follow another."""
 
 
 def build(seed: int, make: type[Participant] = Participant) -> tuple[StepWorld, list[Fault]]:
