@@ -397,6 +397,7 @@ class StepWorld(World):
         """A new process of the same identity: it knows its key, and that the run had begun."""
         before = self.core(node).context.me
         self.lives[node.peer] += 1
+        self.finished.discard(node.name)
         me = Voter(before.peer_id, self.lives[node.peer], before.name, before.stage)
         members = () if self.decided or self.slots_begun else self.members
         return self._make(self.setup, me, members, Traffic, self.now)
