@@ -281,12 +281,12 @@ class Leader:
         wrong = self._wrong_config()
         if wrong:
             context.fail(wrong)
-        elif lacking:
-            stages = ", ".join(str(stage) for stage in lacking)
-            self._pause(f"nobody who can be reached holds commit {context.step} of stage {stages}")
         elif context.step == 0 and self._awaited_at_start():
             self._pause("", quiet=True)
             context.waits.after(context.now, ("start",), context.setup.floor_s, "")
+        elif lacking:
+            stages = ", ".join(str(stage) for stage in lacking)
+            self._pause(f"nobody who can be reached holds commit {context.step} of stage {stages}")
         else:
             self._resume()
             self._advance()
