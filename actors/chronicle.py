@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from actors.faults.log import FaultLog
 from actors.records import CommitRecord, Event, MeshStatus
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class Chronicle:
         self._step = -1
         self._event = 0
         self._done = False
+        self._faults = FaultLog(Path(spec.faults_folder)) if spec.faults else None
 
     def write(self) -> None:
         """Write what is new. Called in a thread."""
@@ -59,8 +62,17 @@ class Chronicle:
         for number, event in [entry for entry in list(node.events) if entry[0] > self._event]:
             self._sink.event(event)
             self._event = number
+        for event in self._faults.news() if self._faults is not None else ():
+            self._sink.event(event)
         if node.ended_at is not None:
             self._done = True
             self._sink.status(node.status())
-            outcome = node.phase()
-            self._sink.finish(outcome, "" if outcome == "finished" else node.failure)
+            self._sink.finish(*self._end())
+
+    def _end(self) -> tuple[str, str]:
+        """Outcome and failure; a finished run in which a scheduled fault never happened has failed."""
+        outcome = self._node.phase()
+        if outcome != "finished":
+            return outcome, self._node.failure
+        missing = self._faults.missing(self._spec.faults, self._spec.places) if self._faults is not None else ""
+        return ("failed", missing) if missing else (outcome, "")

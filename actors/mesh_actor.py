@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 
 from actors.chronicle import Chronicle
+from actors.faults.log import FaultLog
 
 if TYPE_CHECKING:
     from actors.node import Node
@@ -54,6 +55,9 @@ class MeshActor:
     async def _come_back(self) -> None:
         """Ray started this process because the one before died: take part again, without anybody's help."""
         try:
+            if self._spec.faults:  # whose machine is off for a while cannot come back
+                log_of_faults = FaultLog(Path(self._spec.faults_folder))
+                await asyncio.sleep(log_of_faults.away_s(self._spec.faults, self._spec.name))
             await self.open()
             if not self._identity.has_certificate:
                 raise RuntimeError("its certificate was not on this machine")

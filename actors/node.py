@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from actors.admission import Admission
+from actors.faults.inject import injector_for
 from actors.membership.profile import MEMBERSHIP_PROFILES
 from actors.membership.statements import Card, Notary, State
 from actors.membership.view import complete, missing
@@ -46,6 +47,9 @@ class MeshTransport(Transport, Protocol):
     def gossip(self) -> GossipLinks:
         """Links of the mesh."""
 
+    def block(self, peers: set[str], *, incoming: bool = True) -> None:
+        """Fault injection: nothing passes to (and from) these peers any more; an empty set heals."""
+
 
 class Node:
     """One participant: transport below, protocol in the middle, shards beside it.
@@ -63,6 +67,7 @@ class Node:
         self._event_count = 0
         self._participant: Participant | None = None
         self._admission = Admission(spec, self._stage_of)
+        self._faults = injector_for(spec, self)
         self._outgoing: Outgoing | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._reported = Traffic()
@@ -163,6 +168,8 @@ class Node:
 
     async def close(self) -> None:
         """Release links and shards."""
+        if self._faults is not None:
+            self._faults.close()
         if self.mesh is not None:
             await self.mesh.leave()
         for task in list(self._tasks):
@@ -190,8 +197,15 @@ class Node:
         if self._participant is None:
             self._early.append(event)
             return
-        for effect in self._participant.handle(time.monotonic(), event):
+        participant = self._participant
+        leads = participant.leads
+        for effect in participant.handle(time.monotonic(), event):
+            if self._faults is not None:
+                self._faults.before(effect, getattr(effect, "step", participant.step), leads=leads)
             self._do(effect)
+        if self._faults is not None and participant.context.workers and not participant.finished:
+            self._faults.training()
+            self._faults.step(participant.step, leads=participant.leads)
 
     def fail(self, reason: str) -> None:
         """End the run because something of our own broke for good."""
@@ -306,6 +320,25 @@ class Node:
         """A gossip link did not form."""
         if self.mesh is not None:
             self.mesh.on_gossip_unreachable(peer_id, address, refused)
+
+    # Victim
+
+    def shard_processes(self) -> list[int]:
+        """Process ids of the own shards."""
+        return self.workshop.processes if self.workshop is not None else []
+
+    def slow_down(self, factor: float, seconds: float) -> None:
+        """Let the own shards take so many times the time."""
+        if self.workshop is not None:
+            self.workshop.slow_down(factor, seconds)
+
+    def cut_off(self, keep: Callable[[str, int, int], bool] | None, *, both: bool) -> None:
+        """Cut the links to all but those whose (name, stage, replica) are kept; None heals."""
+        if self.mesh is None:
+            return
+        kept = {name for name, stage, replica in self.spec.places if keep is None or keep(name, stage, replica)}
+        known = self.mesh.core.records
+        self.transport.block({peer for peer, record in known.items() if record.name not in kept}, incoming=both)
 
     # TransportEvents
 

@@ -64,6 +64,8 @@ class CommitRecord:
     """Number of the decision; changes of view have numbers, too."""
     view: int = 0
     """Number of the view that decided."""
+    work_seconds: float = 0.0
+    """Of `seconds`, the part until every stage had counted every microbatch; the rest is averaging and agreement."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested dictionaries and lists, for JSON."""

@@ -5,6 +5,7 @@ torch is imported in the actor's process only, so that a MeshActor can hold hand
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 WORK = {"forward": 1 / 3, "evaluate": 1 / 3, "backward": 2 / 3, "loss": 1.0}
 
 
-@ray.remote(num_cpus=0, max_restarts=0, concurrency_groups={"watch": 1})
+@ray.remote(num_cpus=0, max_restarts=0, concurrency_groups={"watch": 1, "aside": 1})
 class ShardActor:
     """Holds one shard of a stage."""
 
@@ -29,6 +30,7 @@ class ShardActor:
         self._rank = rank
         self._rendezvous = rendezvous
         self._engine: Any = None
+        self._slow, self._slow_until = 1.0, 0.0
 
     def build(self) -> tuple[str, int, int, int]:
         """Build the stage; return (parameter hash, parameters, elements of this rank's flat gradient, and state)."""
@@ -80,6 +82,8 @@ class ShardActor:
             train = self._spec.train
             wanted = train.microbatch_size * train.sequence * WORK[kind] / pace
             time.sleep(max(0.0, wanted - (time.perf_counter() - began)))
+        if time.monotonic() < self._slow_until:
+            time.sleep((self._slow - 1) * (time.perf_counter() - began))
 
     def export_gradient(self) -> tuple[np.ndarray, frozenset[int]]:
         """Return this rank's partition of the accumulated flat gradient, and which microbatches are in it."""
@@ -108,6 +112,16 @@ class ShardActor:
         from sharding import audit
 
         return {"held": self._engine.inventory(), "constructed": audit.constructed_elements()}
+
+    @ray.method(concurrency_group="aside")
+    def process(self) -> int:
+        """Return the process id."""
+        return os.getpid()
+
+    @ray.method(concurrency_group="aside")
+    def slow_down(self, factor: float, seconds: float) -> None:
+        """Fault injection: jobs take so many times their time, for so long."""
+        self._slow, self._slow_until = factor, time.monotonic() + seconds
 
     @ray.method(concurrency_group="watch")
     def watch(self) -> None:

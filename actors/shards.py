@@ -47,6 +47,8 @@ class Built:
     """Elements of the flat gradient, all ranks together."""
     state_length: int
     """Elements of the flat state, all ranks together."""
+    processes: tuple[int, ...] = ()
+    """Process ids, where the devices have processes of their own."""
 
 
 class ShardGroup(Protocol):
@@ -77,6 +79,9 @@ class ShardGroup(Protocol):
 
     async def inventory(self) -> list[Any]:
         """What the devices hold and ever constructed, for tests."""
+
+    def slow_down(self, factor: float, seconds: float) -> None:
+        """Fault injection: jobs take so many times their time, for so long."""
 
     def close(self) -> None:
         """Free the devices."""
@@ -121,7 +126,8 @@ class RayShardGroup:
         built = await self._all("build")
         self._gradients = [gradient for _, _, gradient, _ in built]
         self._states = [state for _, _, _, state in built]
-        return Built(built[0][0], built[0][1], sum(self._gradients), sum(self._states))
+        processes = tuple(await self._all("process"))
+        return Built(built[0][0], built[0][1], sum(self._gradients), sum(self._states), processes)
 
     def run(
         self, kind: JobKind, key: tuple[int, int], tensors: Sequence[Array], labels: Array | None
@@ -196,6 +202,11 @@ class RayShardGroup:
     async def inventory(self) -> list[Any]:
         """What the ranks hold and ever constructed, for tests."""
         return await self._all("inventory")
+
+    def slow_down(self, factor: float, seconds: float) -> None:
+        """Fault injection: jobs take so many times their time, for so long."""
+        for actor in self._actors:
+            actor.slow_down.remote(factor, seconds)
 
     async def _answers(self, calls: list[Any]) -> list[Any]:
         """What the ranks answer. Raises ShardLostError when one of them died, whichever call notices it first."""

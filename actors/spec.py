@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from actors.chronicle import SinkOpener
+from actors.faults.schedule import Fault
 from actors.steps.config import TrainConfig
 from actors.steps.context import StepSetup
 from actors.tokens import TokenSourceOpener
@@ -47,6 +48,12 @@ class ParticipantSpec:
     """Opens the run's report, for a participant that has to write it because no driver does."""
     gpus: int = 0
     """GPUs that Ray reserves for each shard."""
+    faults: tuple[Fault, ...] = ()
+    """The simulation's whole fault schedule."""
+    faults_folder: str = ""
+    """Where it is written down which of them have happened."""
+    places: tuple[tuple[str, int, int], ...] = ()
+    """(name, stage, replica) of all participants, for faults that name others."""
 
     @property
     def actor_name(self) -> str:

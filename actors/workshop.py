@@ -149,6 +149,16 @@ class Workshop:
         assert self._tokens is not None, "only participants with the run's corpus are asked for tokens"
         return self._tokens.microbatch(step, index) if purpose is Purpose.TRAIN else self._tokens.validation(index)
 
+    @property
+    def processes(self) -> list[int]:
+        """Process ids of the shards that stand."""
+        return list(self.built.processes) if self._group is not None and self.built is not None else []
+
+    def slow_down(self, factor: float, seconds: float) -> None:
+        """Fault injection: the shards take so many times their time, for so long."""
+        if self._group is not None:
+            self._group.slow_down(factor, seconds)
+
     async def inventory(self) -> list[Any]:
         """What the shards hold and ever constructed, for tests."""
         assert self._group is not None

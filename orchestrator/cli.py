@@ -60,6 +60,8 @@ def _run(options: argparse.Namespace, config: RunConfig, command: str, console: 
         return _reference(config, command, console)
     from orchestrator import driver
 
+    if config.faults and options.command != "simulate":
+        raise ConfigError("faults: only `simulate` has faults on purpose.")
     if options.command == "invite":
         from orchestrator.launcher import write_bundle
 

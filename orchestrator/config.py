@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from actors.config import MeshConfig
+from actors.faults.schedule import parse
 from actors.steps.config import TrainConfig
 from actors.transport.config import EmulateConfig
 from orchestrator.data.config import DataConfig
@@ -58,6 +59,8 @@ class RunConfig:
     emulate: EmulateConfig = field(default_factory=EmulateConfig)
     ray: RayConfig = field(default_factory=RayConfig)
     telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
+    faults: list[str] = field(default_factory=list)
+    """`simulate` only: faults on purpose, one sentence each, as `kill leader at step 5 averaging`."""
 
 
 def load(path: str | None = None, overrides: Sequence[str] = ()) -> RunConfig:
@@ -125,6 +128,11 @@ def check(config: RunConfig) -> None:
     except ValueError as error:
         raise ConfigError(str(error)) from None
     _check_ranges(config)
+    for text in config.faults:
+        try:
+            parse(text)
+        except ValueError as error:
+            raise ConfigError(f"faults: {error}") from None
     if layout.stages > model.layers:
         raise ConfigError(
             f"layout.stages={layout.stages} is more than model.layers={model.layers}: "

@@ -20,10 +20,12 @@ from typing import Any
 import ray
 from rich.console import Console
 
+from actors.faults.log import FaultLog
 from actors.records import CommitRecord, Event
 from actors.spec import NAMESPACE
 from orchestrator.config import ConfigError, RunConfig, as_dict
-from orchestrator.launcher import Launched, OpenReport, launch, read_bundle, with_data
+from orchestrator.driver_faults import DriverFaults
+from orchestrator.launcher import Launched, OpenReport, fault_folder, launch, places, read_bundle, schedule, with_data
 from orchestrator.names import run_name
 from orchestrator.ray_keeper import LocalCluster, runs_folder
 from orchestrator.telemetry.telemetry import Telemetry
@@ -58,6 +60,7 @@ def resolve(config: RunConfig) -> RunConfig:
         run_id, _ = read_bundle(config)
         config = dataclasses.replace(config, run_id=run_id)
     config = dataclasses.replace(config, run_id=config.run_id or run_name())
+    schedule(config)  # a mistake in it is told before anything is started
     return with_data(config)
 
 
@@ -80,8 +83,11 @@ def run(config: RunConfig, command: str, *, local: bool, console: Console) -> in
             note = _note_run(config, cluster)
             launch(config, OpenReport(config, command, str(folder)), telemetry.phase, started)
             telemetry.phase("waiting until every stage is built")
-            outcome = _Watch(config, started, telemetry).until_the_end()
+            faults = DriverFaults(schedule(config), places(config), FaultLog(fault_folder(str(folder))))
+            outcome = _Watch(config, started, telemetry, faults).until_the_end()
             failure = "" if outcome == "finished" else "stopped by a person"
+            if outcome == "finished" and faults.missing():
+                outcome, failure = "failed", faults.missing()
     except KeyboardInterrupt as stop:
         outcome, failure = "stopped", "stopped from outside"
         if not isinstance(stop, StoppedError) and started and _leave_running(console):
@@ -110,8 +116,8 @@ def run(config: RunConfig, command: str, *, local: bool, console: Console) -> in
 class _Watch:
     """Asks the participants until the run is over. Some may be gone at any time: the run goes on without them."""
 
-    def __init__(self, config: RunConfig, started: list[Launched], telemetry: Telemetry) -> None:
-        self._config, self._started, self._telemetry = config, started, telemetry
+    def __init__(self, config: RunConfig, started: list[Launched], telemetry: Telemetry, faults: DriverFaults) -> None:
+        self._config, self._started, self._telemetry, self._faults = config, started, telemetry, faults
         self._asked: dict[int, Any] = {}
         self._asked_at = dict.fromkeys(range(len(started)), 0.0)
         self._answered_at = time.monotonic()
@@ -129,6 +135,7 @@ class _Watch:
         while True:
             self._ask()
             self._hand_over()
+            self._faults.watch(self._step, self._telemetry.event)
             self._show_status()
             ending = {phase for phase in self._phases.values() if phase in ("finished", "stopped")}
             if ending:
@@ -136,6 +143,7 @@ class _Watch:
                 everybody = all(phase in ("finished", "stopped", "gone") for phase in self._phases.values())
                 if everybody or time.monotonic() - self._ended_at > LAST_S:
                     self._hand_over(all_of_them=True)
+                    self._faults.watch(self._step, self._telemetry.event)
                     return "finished" if "finished" in ending else "stopped"
             time.sleep(ASK_S)
 

@@ -13,6 +13,8 @@ from typing import Any, cast
 import ray
 
 from actors.chronicle import Sink
+from actors.faults.log import FaultLog
+from actors.faults.schedule import Fault, parse_all
 from actors.membership.roster import Member
 from actors.mesh_actor import MeshActor
 from actors.spec import NAMESPACE, ParticipantSpec, emulation_for
@@ -77,12 +79,28 @@ class OpenReport:
         return Telemetry.open(quiet, self.config.run_id, folder, resolved, self.command, steps, console, resume=True)
 
 
+def places(config: RunConfig) -> list[tuple[str, int, int]]:
+    """(name, stage, replica) of all participants of a run that the launcher names itself."""
+    names = participant_names(config.run_id, config.layout.stages * config.layout.replicas)
+    where = [(stage, replica) for stage in range(config.layout.stages) for replica in range(config.layout.replicas)]
+    return [(name, stage, replica) for name, (stage, replica) in zip(names, where, strict=True)]
+
+
+def schedule(config: RunConfig) -> tuple[Fault, ...]:
+    """The run's faults. Raises ConfigError for what could never happen."""
+    if config.faults and config.mesh.bundle:
+        raise ConfigError(
+            "faults: only a simulation has faults on purpose; leave them out where there is a mesh.bundle."
+        )
+    try:
+        return parse_all(config.faults, places(config), config.train.steps)
+    except ValueError as error:
+        raise ConfigError(f"faults: {error}") from None
+
+
 def participant_specs(config: RunConfig) -> list[ParticipantSpec]:
     """Return the specs of all participants of the run that the launcher names itself."""
-    stages = partition(config.model, config.layout.stages)
-    names = participant_names(config.run_id, config.layout.stages * config.layout.replicas)
-    places = [(stage, replica) for stage in range(len(stages)) for replica in range(config.layout.replicas)]
-    return [_spec(config, name, stage, replica) for name, (stage, replica) in zip(names, places, strict=True)]
+    return [_spec(config, *place) for place in places(config)]
 
 
 def _spec(config: RunConfig, name: str, stage: int, replica: int, folder: str = "", port: int = 0) -> ParticipantSpec:
@@ -113,6 +131,11 @@ def _gpus(config: RunConfig) -> int:
     shards = config.layout.stages * config.layout.replicas * config.layout.devices
     enough = ray.is_initialized() and ray.cluster_resources().get("GPU", 0) >= shards
     return 1 if enough else 0
+
+
+def fault_folder(folder: str) -> Path:
+    """Where it is written down which faults of a run have happened."""
+    return Path(folder) / "faults"
 
 
 # Invitation bundles: how participants of several sites get to know each other without Ray
@@ -171,6 +194,12 @@ def launch(config: RunConfig, sink: OpenReport, say: Callable[[str], None], star
     else:
         specs = participant_specs(config)
     specs = [dataclasses.replace(spec, sink=sink) for spec in specs]
+    faults = schedule(config)
+    if faults:
+        folder = fault_folder(sink.folder)
+        FaultLog(folder).clear()
+        known = tuple(places(config))
+        specs = [dataclasses.replace(spec, faults=faults, faults_folder=str(folder), places=known) for spec in specs]
     say(f"starting {len(specs)} participants")
     for spec in specs:
         options = cast(Any, MeshActor).options(

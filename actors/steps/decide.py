@@ -96,6 +96,7 @@ def commit_record(
     losses: Sequence[float],
     validated: Sequence[float],
     sources: Sequence[str],
+    counted_at: float,
 ) -> CommitRecord:
     """The record of a step; a closing one has no losses."""
     setup, trains = context.setup, bool(losses)
@@ -123,6 +124,7 @@ def commit_record(
         sources=list(sources),
         slot=context.agreement.slot,
         view=context.view.number,
+        work_seconds=max(0.0, counted_at - context.decided_at),
     )
 
 

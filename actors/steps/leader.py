@@ -67,6 +67,8 @@ class Leader:
         self._excluded: set[str] = set()
         self._stuck: Counter[str] = Counter()
         self._prepared: dict[str, Prepared] = {}
+        self._counted_at = 0.0
+        """When every stage had counted every microbatch."""
         self.paused = ""
 
     # Beginning and ending
@@ -405,7 +407,7 @@ class Leader:
             for stage in range(context.setup.stages)
         }
         counted = {peer: tuple(sorted(self._ledger.counted.get(peer, {}))) for peer in workers}
-        self.at, self._prepared = Stage.AVERAGE, {}
+        self.at, self._prepared, self._counted_at = Stage.AVERAGE, {}, context.now
         agreement = context.agreement
         self._say(Average(agreement.slot, agreement.promised, self._next(), context.step, groups, counted))
         text = f"step {context.step}: not all members reported their stage's average"
@@ -431,7 +433,7 @@ class Leader:
         losses = [self._ledger.loss(i) for i in range(context.setup.microbatches)] if not self.closing else []
         validated = [self._validated[index] for index in sorted(self._validated)]
         sources = [context.name(peer) for peer in self.workers() if self._reports[peer].data_ok]
-        record = commit_record(context, self._prepared, norm, losses, validated, sources)
+        record = commit_record(context, self._prepared, norm, losses, validated, sources, self._counted_at)
         self._vote(step_decision(context, order, self._prepared, record, closing=self.closing))
 
     def _vote(self, decision: Decision) -> None:

@@ -119,6 +119,11 @@ class Participant:
         return self._context.agreement.votes
 
     @property
+    def leads(self) -> bool:
+        """Whether this process leads the step, as far as it knows."""
+        return self.inside and self._context.leader.peer_id == self._context.me.peer_id
+
+    @property
     def tokens_per_s(self) -> float:
         """Measured speed of the own shards."""
         return self._hop.tokens_per_s

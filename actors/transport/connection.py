@@ -76,8 +76,10 @@ class Connection(asyncio.BufferedProtocol):
         """The accepted hello of the other side."""
         self.live = False
         """Messages may pass."""
-        self.blocked = False
-        """The socket takes nothing now."""
+        self._full = False
+        self._severed = False
+        self._line: list[memoryview] = []
+        """What was on its way when the link was cut."""
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when it is gone."""
         self.agreed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -98,6 +100,21 @@ class Connection(asyncio.BufferedProtocol):
         self._read_limit = min(STAGE, shaper.read_chunk) if shaper is not None else 1 << 30
 
     # --- what the owner does -------------------------------------------------------------------------------------
+
+    @property
+    def blocked(self) -> bool:
+        """The socket takes nothing now."""
+        return self._full or self._severed
+
+    def sever(self, *, outgoing: bool, incoming: bool) -> None:
+        """Fault injection: nothing leaves, nothing is read, as if packets were lost on the way; both False heals."""
+        self._pause("severed", incoming)
+        before, self._severed = self._severed, outgoing
+        if before and not outgoing:
+            line, self._line = self._line, []
+            for piece in line:
+                self.write(piece)
+            self._owner.on_writable(self)
 
     def send_now(self, message: object) -> None:
         """Write a link message before the connection is open."""
@@ -129,7 +146,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def write(self, piece: memoryview) -> None:
         """Hand bytes to the socket; dropped when it is closing."""
-        if self._transport is not None and not self._transport.is_closing():
+        if self._severed:
+            self._line.append(piece)
+        elif self._transport is not None and not self._transport.is_closing():
             self._transport.write(piece)
 
     def close(self, reason: str) -> None:
@@ -185,12 +204,13 @@ class Connection(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """The socket is full."""
-        self.blocked = True
+        self._full = True
 
     def resume_writing(self) -> None:
         """The socket takes bytes again."""
-        self.blocked = False
-        self._owner.on_writable(self)
+        self._full = False
+        if not self._severed:
+            self._owner.on_writable(self)
 
     def eof_received(self) -> bool | None:
         """The other side closed."""

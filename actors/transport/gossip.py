@@ -76,6 +76,8 @@ class GossipLinks:
         self._last: dict[GossipConnection, float] = {}
         """When the last delayed message over a connection is due"""
         self._blocked: set[str] = set()
+        self._deaf = True
+        """Whether nothing comes from those who are blocked, either."""
         self._closing = False
         self.dropped = 0
         """Messages that were not sent: no address, a full queue, a slow peer."""
@@ -105,9 +107,9 @@ class GossipLinks:
         else:
             self._dial(address, "", (address,), data)
 
-    def block(self, peers: set[str]) -> None:
-        """Fault injection: from now on nothing passes to or from these peers, silently; an empty set heals."""
-        self._blocked = set(peers)
+    def block(self, peers: set[str], *, incoming: bool = True) -> None:
+        """Fault injection: nothing passes to (and from) these peers any more, silently; an empty set heals."""
+        self._blocked, self._deaf = set(peers), incoming
 
     def connected(self, peer_id: str) -> bool:
         """Whether a connection to that peer stands."""
@@ -272,7 +274,7 @@ class GossipLinks:
         """A message; a fault of the owner's must not look like a fault of the link."""
         connection.used_at = self._loop.time()
         self.received_bytes += 4 + len(data)
-        if connection.peer_id in self._blocked:
+        if connection.peer_id in self._blocked and self._deaf:
             return
         try:
             self._events.on_gossip(connection.peer_id, data)

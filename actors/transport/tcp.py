@@ -80,6 +80,8 @@ class TcpTransport:
         self._links: dict[str, PeerLink] = {}
         self._connections: dict[Connection, tuple[PeerLink, Lane] | None] = {}
         self._leavers: set[asyncio.Task[None]] = set()
+        self._cut: frozenset[str] = frozenset()
+        self._deaf = True
         self._closing = False
         self._ticker = asyncio.get_running_loop().create_task(self._tick())
 
@@ -105,6 +107,21 @@ class TcpTransport:
     def refused(self) -> dict[str, int]:
         """Reason -> cases."""
         return self._refusals.counts
+
+    def block(self, peers: set[str], *, incoming: bool = True) -> None:
+        """Fault injection: the lines to these peers carry nothing more (and nothing from them); an empty set heals.
+
+        Connections stay, as they do when packets are lost on the way, until either side gives them up.
+        """
+        self._cut, self._deaf = frozenset(peers), incoming
+        if self._gossip is not None:
+            self._gossip.block(peers, incoming=incoming)
+        for connection in list(self._connections):
+            self._sever(connection)
+
+    def _sever(self, connection: Connection) -> None:
+        cut = connection.peer_id in self._cut
+        connection.sever(outgoing=cut, incoming=cut and self._deaf)
 
     def links(self) -> tuple[LinkInfo, ...]:
         """One entry a member."""
@@ -218,6 +235,9 @@ class TcpTransport:
         """One attempt to connect a lane."""
         buffer = self._shaper.socket_buffer if self._shaper is not None else None
         seconds = self.profile.handshake_s
+        if link.peer.peer_id in self._cut:
+            await asyncio.sleep(seconds)
+            return None
         try:
             connection = await dial(link.peer.address, self._client_context, self._new_connection, seconds, buffer)
         except (OSError, ValueError) as error:
@@ -280,6 +300,9 @@ class TcpTransport:
 
     def on_hello(self, connection: Connection, hello: Hello) -> None:
         """Accept or refuse who is there."""
+        if connection.peer_id in self._cut:
+            connection.abort("the line is cut")
+            return
         ours = self._connections.get(connection)
         dialled = ours[1] if ours is not None else None
         refusal = judge(self._hello, hello, connection.peer_id, self._peer_id, self._members, dialled)

@@ -1,0 +1,157 @@
+"""The grid: who is hit, when in a step, and how; every cell is a real run that has to equal the reference."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from actors.faults.schedule import Phase
+from orchestrator.bench_elastic import MODEL, PHASES, Bench, bench_cluster
+from orchestrator.verify import problems
+
+VICTIMS = {
+    "mesh process": "stage-1/0 mesh",
+    "shard process": "stage-1/1 shard",
+    "whole participant": "stage-0/1",
+    "step leader": "leader",
+    "two at once": "stage-0/0+stage-1/2",
+}
+FAULTS = {"SIGKILL": "kill {who} at", "SIGSTOP 20 s": "freeze {who} 20s at", "links cut 20 s": "partition {who} 20s at"}
+PHASE_NAMES = {
+    Phase.FORWARD: "forward",
+    Phase.BACKWARD: "backward",
+    Phase.AVERAGING: "averaging",
+    Phase.PREPARED: "prepare → decision",
+    Phase.DECIDED: "decision → apply",
+}
+AT = 4
+SETTINGS = [*MODEL, "layout.stages=2", "train.microbatches=4", "emulate.tokens_per_s=700"]
+"""Two stages of three replicas; about half a second a step."""
+STEPS = {"SIGKILL": 24, "SIGSTOP 20 s": 60, "links cut 20 s": 60}
+"""Long enough that whoever was hit is back before the end."""
+MARKS = ("<!-- grid -->", "<!-- /grid -->")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run."""
+
+    victim: str
+    phase: Phase | None
+    fault: str
+
+    @property
+    def name(self) -> str:
+        """For a person, and for `--cells`."""
+        return f"{self.victim} / {PHASE_NAMES[self.phase] if self.phase else 'any'} / {self.fault}"
+
+    @property
+    def schedule(self) -> str:
+        """What happens."""
+        if self.victim == "driver":
+            return FAULTS[self.fault].format(who="driver") + f" step {AT}"
+        who = VICTIMS[self.victim]
+        if self.fault.startswith("links"):
+            who = who.split(" ")[0]
+        return FAULTS[self.fault].format(who=who) + f" step {AT} {self.phase}"
+
+    @property
+    def steps(self) -> int:
+        """Of the run."""
+        return STEPS[self.fault]
+
+
+def cells() -> list[Cell]:
+    """All cells; a shard owns no link."""
+    found = [
+        Cell(victim, phase, fault)
+        for victim in VICTIMS
+        for phase in PHASES
+        for fault in FAULTS
+        if not (victim == "shard process" and fault.startswith("links"))
+    ]
+    return [*found, Cell("driver", None, "SIGKILL"), Cell("driver", None, "SIGSTOP 20 s")]
+
+
+def verdict(bench: Bench, cell: Cell, reference: dict[str, Any], number: int) -> tuple[bool, str]:
+    """Run a cell; return whether all is well, and what to write into the table."""
+    run_id = f"cell-{number}"
+    settings = [*SETTINGS, f"train.steps={cell.steps}", f"faults=[{cell.schedule}]"]
+    process = bench.start("simulate", settings, run_id)
+    output, _ = process.communicate(timeout=300)
+    if cell.victim == "driver" and cell.fault == "SIGKILL":
+        _wait_for_report(bench, run_id)
+    report = bench.report(run_id, output)
+    wrong = problems(report, reference, cell.steps, 4)
+    hit = {event["participant"] for event in report["events"] if event["kind"] == "fault"}
+    last = report["steps"][-1]["hashes"] if report["steps"] else {}
+    if absent := sorted(name for name in hit if name and name not in last):
+        wrong.append(f"{', '.join(absent)} did not come back")
+    if wrong:
+        return False, "; ".join(wrong[:3])
+    times = [step["time"] for step in report["steps"]]
+    return True, f"{max(after - before for before, after in pairwise(times)):.1f} s"
+
+
+def _wait_for_report(bench: Bench, run_id: str) -> None:
+    until = time.monotonic() + 120
+    path = bench.folder / run_id / "report.json"
+    while time.monotonic() < until and not (path.exists() and '"outcome": "finished"' in path.read_text()):
+        time.sleep(0.5)
+
+
+def grid(given: argparse.Namespace) -> dict[str, float]:
+    """Run the cells, two at a time; print each, and fill the table."""
+    wanted = [cell for cell in cells() if given.cells in cell.name]
+    results: dict[str, str] = {}
+    good = 0
+    with bench_cluster() as bench:
+        longest = max(cell.steps for cell in wanted)
+        reference = bench.run("reference", [*SETTINGS, f"train.steps={longest}"], "plain")
+
+        def one(entry: tuple[int, Cell]) -> tuple[Cell, bool, str]:
+            number, cell = entry
+            try:
+                return cell, *verdict(bench, cell, reference, number)
+            except Exception as error:  # a cell that breaks the bench is a cell that failed
+                return cell, False, f"{type(error).__name__}: {error}"
+
+        with ThreadPoolExecutor(2) as pool:
+            for cell, well, text in pool.map(one, enumerate(wanted)):
+                good += well
+                results[cell.name] = text if well else f"**{text}**"
+                sys.stdout.write(f"{'ok    ' if well else 'BROKEN'} {cell.name}: {text}\n")
+                sys.stdout.flush()
+        orphans = bench.orphans()
+    if given.docs:
+        write_table(Path(given.docs), results)
+    return {"cells": len(wanted), "cells_good": good, "orphan_processes": orphans}
+
+
+def write_table(path: Path, results: dict[str, str]) -> None:
+    """Fill the table between the marks; cells that were not run keep what they had."""
+    head, _, rest = path.read_text().partition(MARKS[0])
+    old, _, tail = rest.partition(MARKS[1])
+    known = _read_table(old) | results
+    lines = ["| Who | When | " + " | ".join(FAULTS) + " |", "|---|---|" + "---|" * len(FAULTS)]
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for cell in cells():
+        when = PHASE_NAMES[cell.phase] if cell.phase else "any"
+        rows.setdefault((cell.victim, when), {})[cell.fault] = known.get(cell.name, "not run")
+    for (victim, when), row in rows.items():
+        lines.append(f"| {victim} | {when} | " + " | ".join(row.get(fault, "–") for fault in FAULTS) + " |")
+    path.write_text(f"{head}{MARKS[0]}\n" + "\n".join(lines) + f"\n{MARKS[1]}{tail}")
+
+
+def _read_table(text: str) -> dict[str, str]:
+    found = {}
+    for line in text.strip().splitlines()[2:]:
+        victim, when, *values = [part.strip() for part in line.strip("|").split("|")]
+        found.update({f"{victim} / {when} / {fault}": value for fault, value in zip(FAULTS, values, strict=False)})
+    return found
