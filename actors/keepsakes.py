@@ -13,6 +13,11 @@ def state_folder() -> Path:
     return Path(os.environ.get("XDG_STATE_HOME", "~/.local/state")).expanduser() / "tessera"
 
 
+def owner_folder(run_id: str) -> Path:
+    """Where the key of the owner of a run is kept that was started on this machine."""
+    return state_folder() / "owners" / run_id
+
+
 def folder_of(spec: ParticipantSpec) -> Path:
     """The participant's folder: the one that it was given, or one of its own."""
     if spec.folder:

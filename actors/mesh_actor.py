@@ -134,6 +134,13 @@ class MeshActor:
         if self._node is not None:
             self._node.stop(reason)
 
+    async def dismiss(self, view_number: int, voters: dict[str, int], signature: str) -> None:
+        """Let the run go on without these votes; signed by the run's owner."""
+        from actors.steps.ballots import Dismiss
+
+        if self._node is not None:
+            self._node.dismiss(Dismiss(view_number, voters, signature))
+
     async def status(self) -> MeshStatus:
         """What `orchestrator status` prints."""
         assert self._node is not None

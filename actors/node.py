@@ -22,6 +22,7 @@ from actors.records import CommitRecord, Event, MeshStatus, Traffic
 from actors.shards import ShardGroup
 from actors.spec import ParticipantSpec, step_setup
 from actors.steps import events
+from actors.steps.ballots import Dismiss, dismissal
 from actors.steps.participant import Participant
 from actors.steps.view import Voter
 from actors.transport.base import Array, Peer, TensorSpec, Transport
@@ -36,6 +37,8 @@ THROUGHPUT_S, THROUGHPUT_SHARE = 30.0, 0.2
 """The measured speed is told to the mesh at most this often, and when it changed by this share."""
 RECORDS = 8192
 """Newest commit records kept."""
+STALLED_S = 1.0
+"""A timer that rings so late says that this process did not run."""
 BEGAN = "began"
 """File in the participant's folder: the run has begun, so a new process must join it and not begin another."""
 
@@ -101,6 +104,7 @@ class Node:
             self._view_changed,
             self.note,
         )
+        self._crypto = crypto
         self.mesh.join(tuple(f"tcp:{one}" for one in first if one != address))
         self._spawn(self._prepare())
         if self._began is not None and self._began.exists():
@@ -133,7 +137,9 @@ class Node:
         assert self.mesh is not None
         spec, now = self.spec, time.monotonic()
         me = Voter(self.transport.peer_id, self.mesh.life, spec.name, spec.stage.index)
-        participant = self._participant = Participant(step_setup(spec), me, members, self._traffic, now)
+        participant = self._participant = Participant(
+            step_setup(spec), me, members, self._traffic, now, self._owner_signed
+        )
         self._refresh_links()
         early, self._early = self._early, []
         for event in early:
@@ -163,8 +169,10 @@ class Node:
             assert self._participant is not None
             deadline = self._participant.next_deadline()
             now = time.monotonic()
-            await asyncio.sleep(0.5 if deadline is None else min(0.5, max(0.01, deadline - now)))
-            self.handle(events.Tick())
+            pause = 0.5 if deadline is None else min(0.5, max(0.01, deadline - now))
+            await asyncio.sleep(pause)
+            late = time.monotonic() - now - pause
+            self.handle(events.Tick(late if late > STALLED_S else 0.0))
 
     async def close(self) -> None:
         """Release links and shards."""
@@ -219,6 +227,17 @@ class Node:
             self.stopped = True
             self._ended(reason)
         self.handle(events.Stop(reason))
+
+    def dismiss(self, message: Dismiss) -> None:
+        """Take the owner's word that votes are lost for good."""
+        self.handle(events.Received(self.transport.peer_id, message))
+
+    def _owner_signed(self, message: Dismiss) -> bool:
+        body = dismissal(self.spec.run_id, message.view_number, message.voters)
+        try:
+            return self._crypto.owner_signed(body, bytes.fromhex(message.signature))
+        except ValueError:
+            return False
 
     def _ended(self, reason: str) -> None:
         """The run is over here before it began."""

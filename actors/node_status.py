@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from actors.membership.membership import Membership
 from actors.membership.statements import Record
 from actors.membership.view import state_of
-from actors.records import LinkStatus, MeshStatus, ParticipantStatus
+from actors.records import LinkStatus, MeshStatus, ParticipantStatus, VoteStatus
 from actors.steps.participant import Participant
 from sharding.partition import partition, share, stage_parameters
 
@@ -48,7 +48,17 @@ def describe_run(node: Node, participant: Participant | None) -> MeshStatus:
         health=core.health if core is not None else 0,
         beyond=_names(core, core.beyond) if core is not None else (),
         split=_names(core, core.split) if core is not None else (),
+        paused=participant.why_paused if participant else "",
+        committed_view=participant.context.view.number if participant else -1,
+        votes=_votes(participant) if participant else (),
     )
+
+
+def _votes(participant: Participant) -> tuple[VoteStatus, ...]:
+    context = participant.context
+    lost = context.votes_lost()
+    voters = [member for member in context.view.members if member.peer_id not in context.view.dismissed]
+    return tuple(VoteStatus(m.name, m.peer_id, m.life, lost.get(m.peer_id, "")) for m in voters)
 
 
 def _names(core: Membership, peers: set[str]) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ CONTROL = (
     ballots.Stuck,
     ballots.Holding,
     ballots.Join,
+    ballots.Dismiss,
 )
 
 

@@ -119,6 +119,18 @@ class ParticipantStatus:
 
 
 @dataclass(frozen=True)
+class VoteStatus:
+    """One vote of the committed view, as a participant knows it."""
+
+    name: str
+    peer_id: str
+    life: int
+    """Number of the process that has the vote."""
+    lost: str
+    """Why it cannot be had now; empty when it can."""
+
+
+@dataclass(frozen=True)
 class Event:
     """Something a person should know: joined, lost, refused bytes, an injected fault, the end."""
 
@@ -159,3 +171,9 @@ class MeshStatus:
     """Names of members that fell silent together: they are probably behind a cut of the network."""
     split: tuple[str, ...] = ()
     """Names of members whose view has stayed different from this one."""
+    paused: str = ""
+    """Why nothing is committed now; empty while steps go on."""
+    committed_view: int = -1
+    """Number of the view whose majority decides; -1 before there is one."""
+    votes: tuple[VoteStatus, ...] = ()
+    """Of that view."""

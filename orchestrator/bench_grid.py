@@ -33,7 +33,7 @@ PHASE_NAMES = {
 AT = 4
 SETTINGS = [*MODEL, "layout.stages=2", "train.microbatches=4", "emulate.tokens_per_s=700"]
 """Two stages of three replicas; about half a second a step."""
-STEPS = {"SIGKILL": 24, "SIGSTOP 20 s": 60, "links cut 20 s": 60}
+STEPS = {"SIGKILL": 45, "SIGSTOP 20 s": 75, "links cut 20 s": 75}
 """Long enough that whoever was hit is back before the end."""
 MARKS = ("<!-- grid -->", "<!-- /grid -->")
 

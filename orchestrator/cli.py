@@ -42,6 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from orchestrator.stop import stop_run
 
             return stop_run(options.run, options.address, console)
+        if options.command == "drop":
+            from orchestrator.drop import drop_votes
+
+            return drop_votes(
+                options.run, options.address, options.names, options.owner, sure=options.yes, console=console
+            )
         config = load(options.config, options.set)
         if options.dry_run:
             sys.stdout.write(as_yaml(config))
@@ -155,6 +161,14 @@ def _parser() -> argparse.ArgumentParser:
     stop = commands.add_parser("stop", help="end a running run, whether its driver lives or not")
     stop.add_argument("run", nargs="?", default="", help="run id; the newest one by default")
     stop.add_argument("--address", default="", help="of its Ray cluster")
+    drop = commands.add_parser("drop", help="let a run go on that has lost the majority of its votes (its owner only)")
+    drop.add_argument("run", help="run id")
+    drop.add_argument("names", nargs="*", help="whose votes are lost for good; without names: show which are lost")
+    drop.add_argument(
+        "--owner", default="", metavar="FOLDER", help="with the owner's key; by default where it was made"
+    )
+    drop.add_argument("--yes", action="store_true", help="do not ask")
+    drop.add_argument("--address", default="", help="of its Ray cluster")
     status = commands.add_parser("status", help="show a running run's mesh")
     status.add_argument("run", nargs="?", default="", help="run id; the newest one by default")
     status.add_argument("--address", default="", help="address of its Ray cluster")

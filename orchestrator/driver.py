@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -21,6 +22,7 @@ import ray
 from rich.console import Console
 
 from actors.faults.log import FaultLog
+from actors.keepsakes import owner_folder
 from actors.records import CommitRecord, Event
 from actors.spec import NAMESPACE
 from orchestrator.config import ConfigError, RunConfig, as_dict
@@ -106,6 +108,7 @@ def run(config: RunConfig, command: str, *, local: bool, console: Console) -> in
             ray.shutdown()
             if cluster is not None:
                 cluster.close()
+            shutil.rmtree(owner_folder(config.run_id), ignore_errors=True)
             telemetry.finish(outcome, failure)
     if outcome == "failed":
         console.print(f"[bold red]The run failed:[/] {failure}", highlight=False)

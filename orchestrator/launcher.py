@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import tempfile
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,8 @@ import ray
 from actors.chronicle import Sink
 from actors.faults.log import FaultLog
 from actors.faults.schedule import Fault, parse_all
-from actors.membership.roster import Member
+from actors.keepsakes import owner_folder
+from actors.membership.view import Member
 from actors.mesh_actor import MeshActor
 from actors.spec import NAMESPACE, ParticipantSpec, emulation_for
 from actors.transport.identity import Identity, Owner
@@ -217,10 +218,11 @@ def launch(config: RunConfig, sink: OpenReport, say: Callable[[str], None], star
 
 
 def _certificates(config: RunConfig, specs: list[ParticipantSpec], opened: list[Any]) -> list[tuple[bytes, bytes]]:
-    """Issue a certificate for each participant; the owner's key is forgotten with the folder."""
-    with tempfile.TemporaryDirectory(prefix="tessera-owner-") as folder:
-        owner = Owner.create(Path(folder) / "owner")
-        return [
-            (owner.issue(public_key, spec.name, config.run_id), owner.ca_pem)
-            for spec, (_, public_key, _) in zip(specs, opened, strict=True)
-        ]
+    """Issue a certificate for each participant. The owner's key stays on this machine, for `orchestrator drop`."""
+    folder = owner_folder(config.run_id)
+    shutil.rmtree(folder, ignore_errors=True)
+    owner = Owner.create(folder)
+    return [
+        (owner.issue(public_key, spec.name, config.run_id), owner.ca_pem)
+        for spec, (_, public_key, _) in zip(specs, opened, strict=True)
+    ]

@@ -21,8 +21,14 @@ MASTERS = (
     "fp32_groups_flat_partition",
     "fp32_partitioned_groups_flat",
     "fp32_groups_flat",
+    "fp32_groups",
 )
-"""Where DeepSpeed's optimizers keep fp32 weights: ZeRO 1 and 2, bf16, ZeRO 3."""
+"""Where DeepSpeed's optimizers keep fp32 weights: ZeRO 1 and 2, bf16, ZeRO 3, bf16 without ZeRO (a list a group)."""
+
+
+def _flatten(masters: Any) -> list[Tensor]:
+    """Tensors of all groups, one after the other."""
+    return [one for group in masters for one in ([group] if isinstance(group, Tensor) else group)]
 
 
 def state_kinds(config: OptimizerConfig) -> tuple[str, ...]:
@@ -55,10 +61,10 @@ class FlatState:
         self._parameters = dict(sorted(parameters.items()))
         self._inner = getattr(optimizer, "optimizer", optimizer)
         self._kinds, self._zero, self._whole = state_kinds(config), zero, whole
-        found = [getattr(optimizer, name) for name in MASTERS if hasattr(optimizer, name)]
+        found = [_flatten(getattr(optimizer, name)) for name in MASTERS if hasattr(optimizer, name)]
         self._own_masters = bool(found)
         self._masters: list[Tensor] = (
-            list(found[0]) if found else [p for group in self._inner.param_groups for p in group["params"]]
+            found[0] if found else [p for group in self._inner.param_groups for p in group["params"]]
         )
         kept = sum(master.numel() for master in self._masters)
         self._elements = elements

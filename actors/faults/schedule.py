@@ -53,6 +53,10 @@ class Phase(StrEnum):
     DECIDED = "decided"
 
 
+PHASE_WORDS = [phase.value for phase in Phase if phase is not Phase.BEGIN]
+"""As they are written."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """One fault of a schedule."""

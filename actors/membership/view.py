@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 
 from actors.membership.membership import Membership
-from actors.membership.roster import Member
 from actors.membership.statements import Record, State
 
 
+@dataclass(frozen=True)
+class Member:
+    """One participant as the others know it."""
+
+    peer_id: str
+    """Hex of its Ed25519 public key."""
+    name: str
+    stage: int
+    address: str
+    """host:port of its listener."""
+
+
 class GossipView:
-    """Implements `roster.View` over a membership core: everyone in its view who works or is about to."""
+    """Everyone in a membership core's view who works or is about to."""
 
     def __init__(self, core: Membership) -> None:
         self._core = core

@@ -7,10 +7,10 @@ only from the very process that the view names: memory lost in a crash is a vote
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from actors.steps.ballots import Accepted, Decision, Lead, Promise, Propose, Refused, Report
-from actors.steps.view import CommittedView, Voter
+from actors.steps.view import Voter
 
 
 @dataclass
@@ -87,6 +87,10 @@ class Agreement:
         self.view = decision.view
         self._begin()
         return True
+
+    def dismiss(self, peers: frozenset[str]) -> None:
+        """The run's owner says that these votes are lost for good: those that are left decide the slot."""
+        self.view = replace(self.view, dismissed=peers)
 
     # A member's votes
 
@@ -176,11 +180,7 @@ class Agreement:
     def next_ballot(self, above: int, usable: set[str]) -> int:
         """The lowest ballot above another one whose owner can be worked with."""
         for ballot in range(above + 1, above + 1 + len(self.view.members)):
-            if self.view.owner(self.slot, ballot).peer_id in usable:
+            owner = self.view.owner(self.slot, ballot)
+            if owner.peer_id in usable and owner.peer_id not in self.view.dismissed:
                 return ballot
         return above + 1
-
-
-def majority(view: CommittedView, usable: set[str]) -> bool:
-    """Whether enough members can be worked with for a decision."""
-    return sum(member.peer_id in usable for member in view.members) >= view.quorum

@@ -209,6 +209,23 @@ class Holding:
 
 
 @dataclass(frozen=True)
+class Dismiss:
+    """From the run's owner, passed on by everybody: these votes of that view are lost for good, go on without them."""
+
+    view_number: int
+    voters: dict[str, int]
+    """Peer id -> life of the process whose vote it was."""
+    signature: str
+    """Hex of the owner's Ed25519 signature of `dismissal`."""
+
+
+def dismissal(run_id: str, view_number: int, voters: dict[str, int]) -> bytes:
+    """What the owner signs: for one run, one view and these voters only."""
+    parts = ["tessera/dismiss/1", run_id, str(view_number), *(f"{peer}:{voters[peer]}" for peer in sorted(voters))]
+    return "\n".join(parts).encode()
+
+
+@dataclass(frozen=True)
 class Join:
     """From somebody who has no vote, to all: let me in. Sent again and again, until it is."""
 

@@ -6,14 +6,13 @@ and so holds the same bits. It works (and votes, if it had lost its vote) as soo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from actors.averaging.reduce import CHUNK, Float32
 from actors.steps.ballots import Decided
-from actors.steps.context import Context
+from actors.steps.context import Context, Update
 from actors.steps.events import ApplyUpdate, ExportState, LoadState
 from actors.steps.messages import AverageChunk, StateChunk, Want
 
@@ -32,22 +31,12 @@ def chunk_count(length: int) -> int:
     return -(-length // CHUNK)
 
 
-@dataclass(frozen=True)
-class Applied:
-    """An average that the own shards have applied."""
-
-    commit: int
-    average: Float32
-    clip_factor: float
-    average_hash: str
-
-
 class Donor:
     """The giving side."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._last: Applied | None = None
+        self._last: Update | None = None
         self._followers: dict[str, int] = {}
         """Peer -> commit that it has got, or that is on its way to it."""
         self._asked: dict[str, int] = {}
@@ -91,7 +80,7 @@ class Donor:
         if self._last is not None and self._last.commit == commit + 1:
             self._push_all()
 
-    def applied(self, last: Applied) -> None:
+    def applied(self, last: Update) -> None:
         """One more commit: push it to those who follow."""
         self._last = last
         self._push_all()
@@ -106,7 +95,7 @@ class Donor:
             elif held < self._last.commit:
                 del self._followers[peer]  # it asks again
 
-    def _push(self, peer: str, last: Applied) -> None:
+    def _push(self, peer: str, last: Update) -> None:
         self._context.send(peer, Decided(self._context.decision))
         for number, part in enumerate(chunks(last.average)):
             message = AverageChunk(last.commit, number, last.clip_factor, last.average_hash)
@@ -150,7 +139,7 @@ class Follower:
     def seek(self) -> None:
         """Ask a replica for what is missing, unless nothing is or somebody is at it."""
         context = self._context
-        here = context.ready or context.applying
+        here = context.ready or context.applying is not None
         if here or not self.built or self._busy or self._donor or context.step < 0:
             return
         able = [
@@ -201,7 +190,7 @@ class Follower:
     def state(self, peer: str, message: StateChunk, values: Any) -> None:
         """Part of a whole state."""
         context = self._context
-        if peer != self._donor or self._busy or context.applying or self.state_length == 0:
+        if peer != self._donor or self._busy or context.applying is not None or self.state_length == 0:
             context.ignore("a state that nobody asked for")
             return
         if message.commit != self._state_commit:
@@ -247,7 +236,12 @@ class Follower:
         """Apply the next average, if it is here whole."""
         context = self._context
         parts = self._averages.get(context.held + 1, {})
-        if self._busy or context.applying or context.held < 0 or len(parts) < chunk_count(self.gradient_length):
+        if (
+            self._busy
+            or context.applying is not None
+            or context.held < 0
+            or len(parts) < chunk_count(self.gradient_length)
+        ):
             return
         whole = np.concatenate([parts[number] for number in sorted(parts)])
         del self._averages[context.held + 1]

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from actors.averaging.reduce import Float32
 from actors.steps.agreement import Agreement
 from actors.steps.ballots import Decision
 from actors.steps.events import Effect, Failed, Note, Payload, Send
@@ -39,6 +40,17 @@ class StepSetup:
     """The leader says that it is there this often; what did not arrive is said again within about that."""
 
 
+@dataclass(frozen=True)
+class Update:
+    """A decided average on its way into the own shards, or there."""
+
+    commit: int
+    """Of the parameters afterwards."""
+    average: Float32
+    clip_factor: float
+    average_hash: str
+
+
 @dataclass
 class Context:
     """One participant's state that more than one part reads, and the effects collected while an event is handled."""
@@ -52,11 +64,17 @@ class Context:
     held: int = -1
     """Commit of the parameters in the own shards; -1 for none."""
     parameter_hash: str = ""
-    applying: bool = False
-    """A decided update is on its way into the own shards."""
+    applying: Update | None = None
+    """On its way into the own shards."""
+    order: tuple[int, int, int] = (0, 0, 0)
+    """Slot, ballot and number of the leader's newest order that was followed."""
+    finished: bool = False
+    """The closing decision is known."""
     data_ok: bool = False
     usable: set[str] = field(default_factory=set)
     """Who can be worked with; ourselves, too."""
+    lives: dict[str, int] = field(default_factory=dict)
+    """Newest process of each peer that was heard of."""
     gone: dict[str, str] = field(default_factory=dict)
     """Peers that the mesh holds dead, or that left -> why."""
     workers: frozenset[str] = frozenset()
@@ -99,6 +117,34 @@ class Context:
     def leader(self) -> Voter:
         """Who leads, as far as is known here."""
         return self.agreement.leader
+
+    def votes_lost(self) -> dict[str, str]:
+        """Members whose vote cannot be had now -> why."""
+        lost = {}
+        for member in self.view.members:
+            peer = member.peer_id
+            if peer in self.view.dismissed:
+                continue
+            if self.view.number > 0 and self.lives.get(peer, member.life) > member.life:
+                lost[peer] = "restarted, and its vote went with its memory"
+            elif peer not in self.usable:
+                lost[peer] = "cannot be reached"
+        return lost
+
+    @property
+    def has_majority(self) -> bool:
+        """Whether enough votes can be had for a decision."""
+        return self.view.voters - len(self.votes_lost()) >= self.view.quorum
+
+    def why_no_majority(self) -> str:
+        """For a person."""
+        lost = self.votes_lost()
+        names: dict[str, list[str]] = {}
+        for peer, why in lost.items():
+            names.setdefault(why, []).append(self.name(peer))
+        reasons = "; ".join(f"{', '.join(sorted(group))} {why}" for why, group in names.items())
+        here = self.view.voters - len(lost)
+        return f"{here} of {self.view.voters} votes can be had, and {self.view.quorum} must agree ({reasons})"
 
     def named(self, peer: str) -> str:
         """Return name and stage of a peer, for messages."""

@@ -166,6 +166,9 @@ class Stop:
 class Tick:
     """Time has passed."""
 
+    stalled_s: float = 0.0
+    """This process did not run for so long (it was stopped, or its machine slept): nobody else is to blame for it."""
+
 
 Event = (
     LocalReady

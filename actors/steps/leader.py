@@ -14,7 +14,6 @@ import enum
 import math
 from collections import Counter
 
-from actors.steps.agreement import majority
 from actors.steps.ballots import (
     Average,
     Beat,
@@ -27,14 +26,13 @@ from actors.steps.ballots import (
     Prepared,
     Promise,
     Propose,
-    Report,
     Stuck,
 )
 from actors.steps.context import Context
 from actors.steps.decide import commit_record, disagreement, next_view, step_decision
-from actors.steps.ledger import Ledger
 from actors.steps.messages import Done, Purpose
 from actors.steps.router import split_by_speed
+from actors.steps.survey import Survey
 
 START_FLOORS = 6.0
 """So many floors of patience everybody has to build its stage before the first step begins without the rest."""
@@ -56,15 +54,12 @@ class Leader:
     def __init__(self, context: Context) -> None:
         self._context = context
         self.at = Stage.IDLE
-        self._reports: dict[str, Report] = {}
         self.joiners: dict[str, Join] = {}
-        self._ledger = Ledger(context.setup.stages, lambda peer: None)
+        self._survey = Survey(context)
         self._validated: dict[int, float] = {}
         self._number = 0
         self._order: Plan | Average | Propose | Lead | None = None
         self._assigned: dict[str, tuple[int, ...]] = {}
-        self._resetting: dict[str, int] = {}
-        self._excluded: set[str] = set()
         self._stuck: Counter[str] = Counter()
         self._prepared: dict[str, Prepared] = {}
         self._counted_at = 0.0
@@ -84,12 +79,11 @@ class Leader:
         lead = context.agreement.run(ballot)
         self._number = 0
         self._validated = {}
-        self._excluded, self._stuck, self._resetting = set(), Counter(), {}
-        self._reports = {}
-        self._ledger = Ledger(context.setup.stages, self._stage_of)
+        self._stuck = Counter()
+        self._survey = Survey(context)
         self._beat_later()
         if fresh:
-            self._assume()
+            self._survey.assume()
             self.at = Stage.WORK
             self.consider()
             return
@@ -113,21 +107,6 @@ class Leader:
         member = self._context.view.member(peer)
         return member is not None and member.life == join.report.life
 
-    def _stage_of(self, peer: str) -> int | None:
-        member = self._context.view.member(peer)
-        return member.stage if member is not None else None
-
-    def _assume(self) -> None:
-        """Right after a commit: those who held the average hold the parameters, and nobody has counted anything."""
-        context, decision = self._context, self._context.decision
-        for peer in decision.holders:
-            member = context.view.member(peer)
-            if member is None:
-                continue
-            speed = decision.record.throughput.get(member.name, 0.0) if decision.record else 0.0
-            data_ok = decision.record is not None and member.name in decision.record.sources
-            self._reports[peer] = Report(member.life, context.step, {}, (), speed, data_ok, context.setup.config_hash)
-
     # What comes in
 
     def promise(self, sender: str, message: Promise) -> None:
@@ -135,7 +114,7 @@ class Leader:
         context = self._context
         made = context.agreement.promise(sender, message)
         if self.at is Stage.GATHER and context.view.votes(sender, message.report.life):
-            self._reports[sender] = message.report
+            self._survey.reports[sender] = message.report
         if made or self.at is Stage.GATHER:
             self._gathered(late=False)
         elif self.at is Stage.WORK and not made:
@@ -146,7 +125,7 @@ class Leader:
         if self.at is not Stage.GATHER or not agreement.won or len(self._promises()) < context.view.quorum:
             return
         expected = {m.peer_id for m in context.view.members if m.peer_id in context.usable}
-        if not late and not expected <= set(self._reports):
+        if not late and not expected <= set(self._survey.reports):
             return
         context.waits.cancel(("gather",))
         adopted = agreement.adopted()
@@ -154,8 +133,8 @@ class Leader:
             context.note("adopted", f"{context.me.name} proposes again what was proposed for slot {adopted.slot}")
             self._vote(adopted)
             return
-        for peer, report in self._reports.items():
-            self._take(peer, report)
+        for peer, report in self._survey.reports.items():
+            self._survey.take(peer, report)
         self.at = Stage.WORK
         self.consider()
 
@@ -163,34 +142,38 @@ class Leader:
         candidacy = self._context.agreement.candidacy
         return candidacy.promises if candidacy is not None else {}
 
-    def _take(self, peer: str, report: Report) -> None:
-        if report.held == self._context.step:
-            self._ledger.report(peer, report.counted)
-        else:
-            self._ledger.forget(peer)
-
     def holding(self, sender: str, message: Holding) -> None:
         """A member tells what it holds, unasked or because our order did not fit."""
         context, report = self._context, message.report
         if self.at is Stage.IDLE or not context.view.votes(sender, report.life):
             return
         if self.at is Stage.GATHER:
-            self._reports[sender] = report
+            self._survey.reports[sender] = report
             return
-        before = (sender in self.workers(), self._ledger.counted.get(sender), sender in self._resetting)
-        self._reports[sender] = report
-        if self._resetting.get(sender, -1) <= report.number:
-            self._resetting.pop(sender, None)
-        if sender not in self._resetting:
-            self._take(sender, report)
+        before = (
+            sender in self._survey.workers(),
+            self._survey.ledger.counted.get(sender),
+            sender in self._survey.resetting,
+        )
+        self._survey.reports[sender] = report
+        if self._survey.resetting.get(sender, -1) <= report.number:
+            self._survey.resetting.pop(sender, None)
+        if sender not in self._survey.resetting:
+            self._survey.take(sender, report)
         if self.at is Stage.AVERAGE and isinstance(self._order, Average):
-            if not any(sender in group for group in self._order.groups.values()):
+            asked = any(sender in group for group in self._order.groups.values())
+            fits = report.held == context.step and set(report.counted) == set(self._order.counted.get(sender, ()))
+            if not asked or fits:
                 return
             self._break_off(f"{context.name(sender)} had counted something else than the routes say")
             self._assigned = {}
             self.consider()
             return
-        after = (sender in self.workers(), self._ledger.counted.get(sender), sender in self._resetting)
+        after = (
+            sender in self._survey.workers(),
+            self._survey.ledger.counted.get(sender),
+            sender in self._survey.resetting,
+        )
         if before == after and self.at is Stage.WORK and not self.paused:
             return
         self._assigned = {}
@@ -209,8 +192,8 @@ class Leader:
         self._context.waits.restart(self._context.now, ("done",))
         if message.purpose is Purpose.VALIDATE:
             self._validated.setdefault(message.index, message.loss)
-        elif not self._resetting.keys() & set(message.route):
-            self._ledger.through(message.index, message.loss, message.route)
+        elif not self._survey.resetting.keys() & set(message.route):
+            self._survey.ledger.through(message.index, message.loss, message.route)
         self._advance()
 
     def stuck(self, sender: str, message: Stuck) -> None:
@@ -233,9 +216,9 @@ class Leader:
     def peers_changed(self) -> None:
         """Somebody came, or went."""
         context = self._context
-        for peer in [peer for peer in self._reports if peer not in context.usable]:
-            del self._reports[peer]
-            self._ledger.forget(peer)
+        for peer in [peer for peer in self._survey.reports if peer not in context.usable]:
+            del self._survey.reports[peer]
+            self._survey.ledger.forget(peer)
             self._assigned = {}
             if self.at is Stage.AVERAGE:
                 self._break_off(f"{context.name(peer)} cannot be reached")
@@ -246,41 +229,22 @@ class Leader:
 
     # What follows
 
-    def workers(self) -> list[str]:
-        """Members that hold the step's parameters, as far as the leader knows."""
-        context = self._context
-        return [
-            member.peer_id
-            for member in context.view.members
-            if member.peer_id in context.usable
-            and member.peer_id not in self._excluded
-            and (report := self._reports.get(member.peer_id)) is not None
-            and report.held == context.step
-        ]
-
-    def _able(self) -> list[str]:
-        """Workers that can be sent work: on the last stage only with the run's corpus, for the labels."""
-        last = self._context.last_stage
-        return [peer for peer in self.workers() if self._stage_of(peer) != last or self._reports[peer].data_ok]
-
     def consider(self) -> None:
         """Do what is to be done next."""
         context = self._context
         if self.at not in (Stage.WORK, Stage.AVERAGE):
             return
-        if not majority(context.view, context.usable):
-            here = sum(member.peer_id in context.usable for member in context.view.members)
-            need = context.view.quorum
-            self._pause(f"{here} of {len(context.view.members)} members can be reached, and {need} must agree")
+        if not context.has_majority:
+            self._pause(context.why_no_majority())
             return
-        view = next_view(context, self.joiners, lives=self._lives(), idle=self.at is Stage.WORK)
+        view = next_view(context, self.joiners, lives=self._survey.lives(), idle=self.at is Stage.WORK)
         if view is not None:
             self._vote(view)
             return
         if self.at is Stage.AVERAGE:
             return
-        lacking = [stage for stage in range(context.setup.stages) if not self._serves(stage)]
-        wrong = self._wrong_config()
+        lacking = self._survey.lacking()
+        wrong = self._survey.wrong_config()
         if wrong:
             context.fail(wrong)
         elif context.step == 0 and self._awaited_at_start():
@@ -293,34 +257,12 @@ class Leader:
             self._resume()
             self._advance()
 
-    def _serves(self, stage: int) -> bool:
-        return any(self._stage_of(peer) == stage for peer in self._able())
-
-    def _lives(self) -> dict[str, int]:
-        return {peer: report.life for peer, report in self._reports.items()}
-
-    def _wrong_config(self) -> str:
-        context = self._context
-        for peer, report in self._reports.items():
-            if report.config_hash != context.setup.config_hash:
-                return (
-                    f"{context.named(peer)} was started with another run config than {context.me.name}: "
-                    "give every site the same config file"
-                )
-        built = {peer: report for peer, report in self._reports.items() if report.held >= 0}
-        if len(built) < len(context.view.members):
-            return ""
-        if not any(report.data_ok for report in built.values()):
-            return "nobody can originate microbatches: no participant has the run's corpus and tokenizer"
-        last = [peer for peer in built if self._stage_of(peer) == context.last_stage]
-        if last and not any(built[peer].data_ok for peer in last):
-            return "nobody can compute the loss: no participant there has the run's corpus and tokenizer"
-        return ""
-
     def _awaited_at_start(self) -> bool:
         """In the first step everybody gets the time to build its stage."""
         context = self._context
-        building = [m for m in context.view.members if m.peer_id in context.usable and m.peer_id not in self.workers()]
+        building = [
+            m for m in context.view.members if m.peer_id in context.usable and m.peer_id not in self._survey.workers()
+        ]
         return bool(building) and context.now - context.decided_at < START_FLOORS * context.setup.floor_s
 
     def _pause(self, why: str, *, quiet: bool = False) -> None:
@@ -341,16 +283,16 @@ class Leader:
         context = self._context
         if self.paused or self.at is not Stage.WORK:
             return
-        self._ledger.among = frozenset(self.workers())
-        for peer in self._ledger.to_reset():
-            self._resetting[peer] = self._number + 1
-            self._ledger.forget(peer)
+        self._survey.ledger.among = frozenset(self._survey.workers())
+        for peer in self._survey.ledger.to_reset():
+            self._survey.resetting[peer] = self._number + 1
+            self._survey.ledger.forget(peer)
             self._assigned = {}
             text = f"step {context.step}: {context.named(peer)} forgets what it counted; others counted some of it, too"
             context.note("reset", text)
-        train = [] if self.closing else self._ledger.missing(range(context.setup.microbatches))
+        train = [] if self.closing else self._survey.ledger.missing(range(context.setup.microbatches))
         validate = [index for index in range(self._validations()) if index not in self._validated]
-        if not train and not validate and not self._resetting:
+        if not train and not validate and not self._survey.resetting:
             self._begin_average()
         elif not self._assigned:
             self._plan(train, validate)
@@ -365,21 +307,16 @@ class Leader:
         due = setup.validate_every > 0 and (self.closing or step % setup.validate_every == 0)
         return setup.validation_microbatches if due else 0
 
-    def _origins(self) -> list[str]:
-        """Workers with the run's corpus: those of stage 0 if there are any, else all."""
-        able = [peer for peer in self.workers() if self._reports[peer].data_ok]
-        return [peer for peer in able if self._stage_of(peer) == 0] or able
-
     def _plan(self, train: list[int], validate: list[int]) -> None:
         """Tell all who drives what; who drives it already goes on with it."""
-        context, origins = self._context, self._origins()
-        context.router.learn({peer: report.tokens_per_s for peer, report in self._reports.items()})
-        kept = {peer: tuple(i for i in self._reports[peer].driving if i in train) for peer in origins}
+        context, origins = self._context, self._survey.origins()
+        context.router.learn({peer: report.tokens_per_s for peer, report in self._survey.reports.items()})
+        kept = {peer: tuple(i for i in self._survey.reports[peer].driving if i in train) for peer in origins}
         driven = {index for part in kept.values() for index in part}
         given = split_by_speed([index for index in train if index not in driven], origins, context.router)
         trains = {peer: tuple(sorted({*kept[peer], *given.get(peer, ())})) for peer in origins}
         self._assigned = {peer: part for peer, part in trains.items() if part} or {"": ()}
-        again = [index for index in train if index in self._ledger.touched]
+        again = [index for index in train if index in self._survey.ledger.touched]
         if again:
             context.note("rerouted", f"step {context.step}: microbatches {again} go through again")
         self._say(
@@ -390,9 +327,9 @@ class Leader:
                 context.step,
                 {peer: part for peer, part in trains.items() if part},
                 split_by_speed(validate, origins, context.router),
-                tuple(self._able()),
-                {index: self._ledger.holders(index) for index in again},
-                tuple(sorted(self._resetting)),
+                tuple(self._survey.able()),
+                {index: self._survey.ledger.holders(index) for index in again},
+                tuple(sorted(self._survey.resetting)),
             )
         )
         text = f"step {context.step}: no microbatch came through"
@@ -401,12 +338,12 @@ class Leader:
     def _begin_average(self) -> None:
         context = self._context
         context.waits.done(context.now, ("done",), 4)
-        workers = self.workers()
+        workers = self._survey.workers()
         groups = {
-            stage: tuple(peer for peer in workers if self._stage_of(peer) == stage)
+            stage: tuple(peer for peer in workers if self._survey.stage_of(peer) == stage)
             for stage in range(context.setup.stages)
         }
-        counted = {peer: tuple(sorted(self._ledger.counted.get(peer, {}))) for peer in workers}
+        counted = {peer: tuple(sorted(self._survey.ledger.counted.get(peer, {}))) for peer in workers}
         self.at, self._prepared, self._counted_at = Stage.AVERAGE, {}, context.now
         agreement = context.agreement
         self._say(Average(agreement.slot, agreement.promised, self._next(), context.step, groups, counted))
@@ -430,9 +367,9 @@ class Leader:
         if wrong:
             context.fail(f"step {context.step} was not committed: {wrong}")
             return
-        losses = [self._ledger.loss(i) for i in range(context.setup.microbatches)] if not self.closing else []
+        losses = [self._survey.ledger.loss(i) for i in range(context.setup.microbatches)] if not self.closing else []
         validated = [self._validated[index] for index in sorted(self._validated)]
-        sources = [context.name(peer) for peer in self.workers() if self._reports[peer].data_ok]
+        sources = [context.name(peer) for peer in self._survey.workers() if self._survey.reports[peer].data_ok]
         record = commit_record(context, self._prepared, norm, losses, validated, sources, self._counted_at)
         self._vote(step_decision(context, order, self._prepared, record, closing=self.closing))
 
@@ -455,8 +392,8 @@ class Leader:
 
     def _exclude(self, peer: str, why: str) -> None:
         context = self._context
-        self._excluded.add(peer)
-        self._ledger.forget(peer)
+        self._survey.excluded.add(peer)
+        self._survey.ledger.forget(peer)
         context.note("excluded", f"step {context.step}: {context.named(peer)} is left out of this step: {why}")
 
     def overdue(self, key: str, text: str) -> None:

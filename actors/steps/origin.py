@@ -120,7 +120,11 @@ class Origin:
             able = [counted[stage]]
         if stage == 0 and context.me.peer_id in able and not counted:
             able = [context.me.peer_id]
-        return context.router.choose(able, index) if able else ""
+        return context.router.choose(able, index, self._count(purpose)) if able else ""
+
+    def _count(self, purpose: Purpose) -> int:
+        setup = self._context.setup
+        return setup.microbatches if purpose is Purpose.TRAIN else max(1, setup.validation_microbatches)
 
     def _depth(self) -> int:
         """Waits inside a wait: the origin is more patient than stage 0, stage 0 more than stage 1, and so on."""

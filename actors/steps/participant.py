@@ -1,7 +1,7 @@
 """The step protocol at one participant: `handle(now, event) -> effects`. See docs/step_protocol.md.
 
-This class gives events to the parts: `Agreement` (votes), `Leader`, `Origin`, `Hop`, `Averaging`, `Donor`, `Follower`.
-It owns what concerns them all: taking a decision, obeying the leader, replacing it, and getting back in.
+This class gives events to the parts: `Agreement` (votes), `Leader`, `Succession`, `Orders`, `Origin`, `Hop`,
+`Averaging`, `Donor`, `Follower`, `Standing`. It owns what concerns them all: decisions, and peers that come and go.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 
 from actors.records import Traffic
 from actors.steps import ballots, events
-from actors.steps.agreement import Agreement, majority
+from actors.steps.agreement import Agreement
 from actors.steps.averaging import Averaging
-from actors.steps.ballots import Decision, Report
-from actors.steps.catchup import Applied, Donor, Follower
-from actors.steps.context import Context, StepSetup
+from actors.steps.ballots import Decision
+from actors.steps.catchup import Donor, Follower
+from actors.steps.context import Context, StepSetup, Update
 from actors.steps.decide import describe_change
 from actors.steps.events import ApplyUpdate, Committed, Discard, Doubt, Effect, Event, Finished, Payload, RestartShards
 from actors.steps.hop import Hop
@@ -32,7 +32,10 @@ from actors.steps.messages import (
     StateChunk,
     Want,
 )
+from actors.steps.orders import Orders
 from actors.steps.origin import Origin
+from actors.steps.standing import Standing
+from actors.steps.succession import Succession
 from actors.steps.view import CommittedView, Voter
 from actors.steps.waits import Waits
 
@@ -40,8 +43,6 @@ EARLY = 8192
 """Messages of a decision that is not known or not applied here yet, kept at most."""
 MOST_ROUNDS = 100_000
 """Messages to itself within one event: more are a fault of this program."""
-LEADER_BEATS, SUCCESSOR_BEATS = 10, 2
-"""A leader that the mesh holds alive may be silent for so many beats; one that should take over, for so many."""
 UNKNOWN = Decision(-1, -1, (), -1)
 """What a process starts from that does not know the run's state: any decision is newer."""
 
@@ -54,31 +55,37 @@ class Participant:
         me: our own process.
         members: of view 0, when the run begins; empty for a process that joins a run under way.
         traffic: returns what was sent since it was last asked.
+        owner_signed: whether the run's owner has signed a dismissal.
     """
 
     def __init__(
-        self, setup: StepSetup, me: Voter, members: tuple[Voter, ...], traffic: Callable[[], Traffic], now: float = 0.0
+        self,
+        setup: StepSetup,
+        me: Voter,
+        members: tuple[Voter, ...],
+        traffic: Callable[[], Traffic],
+        now: float = 0.0,
+        owner_signed: Callable[[ballots.Dismiss], bool] = lambda message: False,
     ) -> None:
         first = CommittedView.first(members)
         decision = Decision(0, 0, first.members, 0) if members else UNKNOWN
         self._context = Context(setup, me, Agreement(me.peer_id, me.life, decision), Waits(setup.floor_s), now=now)
         self._context.usable.add(me.peer_id)
         self._context.decided_at = now
-        self._traffic = traffic
         self._origin = Origin(self._context)
         self._hop = Hop(self._context)
         self._leader = Leader(self._context)
+        self._succession = Succession(self._context, self._leader)
         self._averaging = Averaging(self._context)
+        self._standing = Standing(self._context, self._hop, self._origin)
+        parts = (self._context, self._hop, self._origin, self._averaging, self._standing)
+        self._orders = Orders(*parts, traffic, lambda peer, order: self._early.append((peer, order, ())))
         self._donor = Donor(self._context)
         self._follower = Follower(self._context)
         self._early: deque[tuple[str, object, Payload]] = deque(maxlen=EARLY)
-        self._order: tuple[int, int, int] = (0, 0, 0)
-        """Slot, ballot and number of the newest order that was followed."""
-        self._applying: Applied | None = None
-        self._expected = 0
-        """Ballot of whoever should lead."""
         self._paused = False
-        self.finished = False
+        self._owner_signed = owner_signed
+        self._dismissal: ballots.Dismiss | None = None
         self._begin_slot()
 
     # What the outside reads
@@ -87,6 +94,11 @@ class Participant:
     def context(self) -> Context:
         """State that more than one part reads."""
         return self._context
+
+    @property
+    def finished(self) -> bool:
+        """Whether the closing decision is known here."""
+        return self._context.finished
 
     @property
     def step(self) -> int:
@@ -104,9 +116,16 @@ class Participant:
         return self._context.failed
 
     @property
+    def why_paused(self) -> str:
+        """Why nothing is decided now, as far as this participant can tell; empty while steps go on."""
+        if self._paused:
+            return self._context.why_no_majority()
+        return self._leader.paused if self._leader.paused != "starting" else ""
+
+    @property
     def paused(self) -> bool:
         """Whether nothing can be decided from here."""
-        return self._paused or bool(self._leader.paused and self._leader.paused != "starting")
+        return bool(self.why_paused)
 
     @property
     def started(self) -> bool:
@@ -165,7 +184,7 @@ class Participant:
             case events.Computed():
                 self._hop.computed(event)
             case events.GradientExported():
-                self._exported(event)
+                self._orders.exported(event)
             case events.Applied(step, parameter_hash):
                 self._applied(step, parameter_hash)
             case events.StateExported(commit, values, parameter_hash):
@@ -179,7 +198,10 @@ class Participant:
                 self._shards_lost(reason)
             case events.LocalFailure(reason):
                 context.fail(reason)
-            case events.Tick():
+            case events.Tick(stalled_s):
+                if stalled_s:
+                    context.waits.excuse(stalled_s)
+                    context.send_all(ballots.Fetch(context.decision.slot))
                 self._tick()
 
     def _tick(self) -> None:
@@ -207,11 +229,11 @@ class Participant:
                 if stuck is not None:
                     context.send(context.leader.peer_id, stuck)
             case ("leader",):
-                self._succeed(max(self._expected, context.agreement.promised))
+                self._succession.overdue()
             case ("catchup",):
                 self._follower.overdue()
             case ("join",):
-                self._ask_in()
+                self._standing.ask_in()
             case (name,):
                 self._leader.overdue(name, text)
 
@@ -226,6 +248,8 @@ class Participant:
                 self._decide(decision)
             case ballots.Fetch(slot):
                 self._tell(peer, slot)
+            case ballots.Dismiss():
+                self._dismiss(message)
             case Want():
                 if not self.finished:
                     self._donor.want(peer, message)
@@ -265,7 +289,7 @@ class Participant:
                 self._hop.backward(peer, message, payload)
             case Slice() if isinstance(payload, tuple):
                 self._averaging.slice(peer, message, payload[0])
-                self._report_average()
+                self._orders.report_average()
             case Returned():
                 self._origin.returned(message)
             case Done():
@@ -275,6 +299,9 @@ class Participant:
         context, agreement = self._context, self._context.agreement
         if isinstance(message, ballots.Join):
             self._tell(peer, message.slot)
+            if message.report.life > context.lives.get(peer, -1):
+                context.lives[peer] = message.report.life
+                self._note_majority()
             if not self.finished:
                 self._leader.join(peer, message)
             return
@@ -292,7 +319,7 @@ class Participant:
             return
         match message:
             case ballots.Lead():
-                answer = agreement.lead(peer, message, self._report())
+                answer = agreement.lead(peer, message, self._standing.report())
                 self._obeyed(peer, answer)
                 if answer is not None:
                     context.send(peer, answer)
@@ -303,8 +330,8 @@ class Participant:
                     context.send(peer, vote)
             case ballots.Plan() | ballots.Average() | ballots.Beat():
                 if agreement.obeys(peer, message.ballot):
-                    self._watch_leader()
-                    self._follow(peer, message)
+                    self._succession.watch()
+                    self._orders.follow(peer, message)
                 else:
                     context.ignore("an order of somebody who does not lead")
             case ballots.Promise():
@@ -313,7 +340,7 @@ class Participant:
                 self._voted(peer, message)
             case ballots.Refused():
                 agreement.refused(message)
-                self._watch_leader()
+                self._succession.watch()
             case ballots.Again():
                 self._leader.again(peer)
             case ballots.Holding():
@@ -327,127 +354,13 @@ class Participant:
 
     def _obeyed(self, peer: str, answer: object) -> None:
         if isinstance(answer, ballots.Promise | ballots.Accepted) and peer != self._context.me.peer_id:
-            self._watch_leader()
+            self._succession.watch()
 
     def _voted(self, peer: str, message: ballots.Accepted) -> None:
         decision = self._context.agreement.accepted(peer, message)
         if decision is not None:
             self._leader.announce(decision)
             self._decide(decision)
-
-    # Orders
-
-    def _follow(self, peer: str, order: ballots.Plan | ballots.Average | ballots.Beat) -> None:
-        context = self._context
-        number = (order.slot, order.ballot, order.number)
-        if isinstance(order, ballots.Beat):
-            if number > self._order:
-                context.send(peer, ballots.Again(order.slot, order.ballot))
-            elif context.ready and (order.asks or (context.me.peer_id not in context.workers and self._could_work())):
-                self._tell_holding()
-            return
-        if number <= self._order or order.step != context.step:
-            return
-        if isinstance(order, ballots.Average) and self._applying is not None:
-            self._early.append((peer, order, ()))  # a step without work: we hold its parameters in a moment
-            return
-        self._order = number
-        self._averaging.stop()
-        self._hop.thaw()
-        if isinstance(order, ballots.Plan):
-            self._plan(order)
-        elif context.ready and context.me.peer_id in order.groups.get(context.me.stage, ()):
-            self._average(order)
-
-    def _could_work(self) -> bool:
-        return self._context.data_ok or self._context.me.stage != self._context.last_stage
-
-    def _plan(self, plan: ballots.Plan) -> None:
-        context = self._context
-        context.workers = frozenset(plan.workers)
-        if context.me.peer_id in plan.reset:
-            self._hop.reset()
-            self._tell_holding()
-        elif context.ready and context.me.peer_id not in plan.workers and self._could_work():
-            self._tell_holding()
-        self._hop.redirect(plan.reset)
-        self._origin.plan(plan)
-
-    def _average(self, order: ballots.Average) -> None:
-        context = self._context
-        if context.step >= context.setup.steps:
-            self._send_prepared(order, "", 0.0)
-        elif set(order.counted.get(context.me.peer_id, ())) != set(self._hop.counted):
-            self._tell_holding()
-        else:
-            self._hop.frozen = True
-            self._averaging.begin(order)
-
-    def _exported(self, event: events.GradientExported) -> None:
-        order = self._averaging.order
-        if order is None or event.step != self._context.step:
-            return
-        if event.counted != set(order.counted.get(self._context.me.peer_id, ())):
-            self._averaging.stop()
-            self._hop.thaw()
-            if event.counted != set(self._hop.counted):  # we lost track of our own shards: begin anew
-                self._hop.reset()
-            self._tell_holding()
-            return
-        self._averaging.exported(event.values)
-        self._report_average()
-
-    def _report_average(self) -> None:
-        order, done = self._averaging.order, self._averaging.prepared
-        if order is not None and done is not None and self._averaging.complete:
-            self._averaging.stop()
-            self._send_prepared(order, done.digest, done.sum_of_squares)
-
-    def _send_prepared(self, order: ballots.Average, digest: str, sum_of_squares: float) -> None:
-        context, hop = self._context, self._hop
-        report = ballots.Prepared(
-            slot=order.slot,
-            ballot=order.ballot,
-            number=order.number,
-            average_hash=digest,
-            sum_of_squares=sum_of_squares,
-            parameter_hash=context.parameter_hash,
-            counted=tuple(sorted(hop.counted)),
-            tokens_per_s=hop.measure(),
-            traffic=self._traffic(),
-        )
-        context.send(context.leader.peer_id, report)
-
-    def _report(self) -> Report:
-        context = self._context
-        return Report(
-            context.me.life,
-            context.held if self._applying is None else self._applying.commit,
-            dict(self._hop.counted) if context.ready else {},
-            self._origin.driving,
-            self._hop.tokens_per_s,
-            context.data_ok,
-            context.setup.config_hash,
-            self._order[2] if self._order[:2] == (context.agreement.slot, context.agreement.promised) else -1,
-        )
-
-    def _tell_holding(self) -> None:
-        """To the leader; from outside, to all, as a request to be let in."""
-        context, agreement = self._context, self._context.agreement
-        if not agreement.votes:
-            self._ask_in()
-        elif context.step >= 0:
-            message = ballots.Holding(agreement.slot, agreement.promised, self._report())
-            context.send(context.leader.peer_id, message)
-
-    def _ask_in(self) -> None:
-        context = self._context
-        if self._context.agreement.votes or self.finished:
-            return
-        context.waits.after(context.now, ("join",), context.setup.beat_s, "")
-        message = ballots.Join(context.decision.slot, context.me.name, context.me.stage, self._report())
-        for peer in sorted(context.usable - {context.me.peer_id}):
-            context.send(peer, message)
 
     # Decisions
 
@@ -479,7 +392,7 @@ class Participant:
     def _next_step(self, decision: Decision, before: int) -> None:
         """Apply what was decided, if it is what we hold; else somebody must give it to us."""
         context, done = self._context, self._averaging.prepared
-        holds = context.held == before == decision.step - 1 and done is not None and self._applying is None
+        holds = context.held == before == decision.step - 1 and done is not None and context.applying is None
         mine = decision.averages.get(context.me.stage)
         self._hop.begin_step()
         self._origin.begin_step()
@@ -487,18 +400,17 @@ class Participant:
         context.workers = frozenset(decision.holders)
         if holds and done is not None and decision.record is not None and done.digest == mine:
             factor = decision.record.clip_factor
-            context.applying = True
-            self._applying = Applied(decision.step, done.average, factor, done.digest)
+            context.applying = Update(decision.step, done.average, factor, done.digest)
             text = f"step {before}: the shards of {context.me.name} did not apply the update"
             context.waits.start(context.now, ("apply",), "apply", text)
             context.out.append(ApplyUpdate(before, done.average, factor))
-        elif self._applying is None and self._follower.built:
+        elif context.applying is None and self._follower.built:
             context.out.append(Discard())
 
     def _applied(self, step: int, parameter_hash: str) -> None:
-        context, applying = self._context, self._applying
+        context, applying = self._context, self._context.applying
         if applying is not None and applying.commit == step + 1:
-            self._applying, context.applying = None, False
+            context.applying = None
             context.waits.done(context.now, ("apply",))
             context.held, context.parameter_hash = step + 1, parameter_hash
             self._donor.applied(applying)
@@ -513,34 +425,34 @@ class Participant:
             self._follower.caught_up()
             self._donor.serve()
             if context.me.peer_id not in context.workers or not context.agreement.votes:
-                self._tell_holding()
+                self._standing.tell()
             self._replay_early()
-        elif self._applying is None:
+        elif context.applying is None:
             if not context.agreement.votes:
-                self._ask_in()
+                self._standing.ask_in()
             self._follower.seek()
 
     def _finish(self) -> None:
         context = self._context
-        self.finished = True
+        context.finished = True
         self._leader.stop()
         context.waits.clear()
         context.out.append(Finished())
 
     def _begin_slot(self) -> None:
         context, agreement = self._context, self._context.agreement
-        self._order = (agreement.slot, 0, 0)
-        self._expected = 0
+        context.order = (agreement.slot, 0, 0)
+        self._succession.begin_slot()
         if not agreement.votes:
             self._leader.begin_slot(None)
             context.waits.cancel(("leader",))
             if not context.waits.waiting(("join",)):
-                self._ask_in()
+                self._standing.ask_in()
         else:
             context.waits.cancel(("join",))
             mine = agreement.leader.peer_id == context.me.peer_id
             self._leader.begin_slot(0 if mine else None)
-            self._watch_leader()
+            self._succession.watch()
         self._note_majority()
         self._held_changed()
         if not context.ready:
@@ -550,36 +462,6 @@ class Participant:
         early, self._early = self._early, deque(maxlen=EARLY)
         for peer, message, payload in early:
             self._receive(peer, message, payload)
-
-    # Replacing the leader
-
-    def _watch_leader(self) -> None:
-        context, agreement = self._context, self._context.agreement
-        if not agreement.votes or self.finished:
-            return
-        leader = agreement.leader.peer_id
-        if leader == context.me.peer_id:
-            context.waits.cancel(("leader",))
-        elif leader in context.usable or context.view.number == 0:
-            text = f"step {context.step}: its leader {context.named(leader)} says nothing"
-            self._expected = agreement.promised
-            context.waits.after(context.now, ("leader",), LEADER_BEATS * context.setup.beat_s, text, leader)
-        else:
-            self._succeed(agreement.promised)
-
-    def _succeed(self, above: int) -> None:
-        """The leader is gone: the next one in turn takes over, which may be us."""
-        context, agreement = self._context, self._context.agreement
-        if not agreement.votes or self.finished:
-            return
-        ballot = self._expected = agreement.next_ballot(above, context.usable)
-        successor = context.view.owner(agreement.slot, ballot).peer_id
-        if successor == context.me.peer_id:
-            context.waits.cancel(("leader",))
-            self._leader.begin_slot(ballot)
-        else:
-            seconds = SUCCESSOR_BEATS * context.setup.beat_s
-            context.waits.after(context.now, ("leader",), seconds, "", successor)
 
     # Peers and shards
 
@@ -591,12 +473,15 @@ class Participant:
         context.gone.pop(peer, None)
         if self.finished:
             return
+        if self._dismissal is not None and self._dismissal.view_number == context.view.number:
+            context.send(peer, self._dismissal)
+        context.send(peer, ballots.Fetch(context.decision.slot))  # much may have happened without us
         self._leader.peer_up(peer)
         self._leader.peers_changed()
         if not context.agreement.votes:
-            self._ask_in()
+            self._standing.ask_in()
         elif peer == context.leader.peer_id:
-            self._tell_holding()
+            self._standing.tell()
         self._follower.seek()
         self._hop.redirect()
         self._note_majority()
@@ -615,20 +500,45 @@ class Participant:
         self._follower.peer_lost(peer)
         self._leader.peers_changed()
         if context.leader.peer_id == peer:
-            self._watch_leader()
+            self._succession.watch()
+        self._note_majority()
+
+    def _dismiss(self, message: ballots.Dismiss) -> None:
+        """The owner says that votes are lost for good. Whoever is here with its vote is not dismissed."""
+        context, view = self._context, self._context.view
+        known = self._dismissal is not None and self._dismissal.voters.keys() >= message.voters.keys()
+        if self.finished or message.view_number != view.number or view.number <= 0:
+            context.ignore("a dismissal for another view")
+            return
+        if known and self._dismissal is not None and self._dismissal.view_number == view.number:
+            return
+        lost = context.votes_lost()
+        named = [member for member in view.members if message.voters.get(member.peer_id) == member.life]
+        if not self._owner_signed(message):
+            context.note("refused", "a dismissal that the run's owner did not sign")
+            return
+        if here := [member.name for member in named if member.peer_id not in lost]:
+            context.note("refused", f"a dismissal of {', '.join(here)}: who is here keeps its vote")
+            return
+        self._dismissal = message
+        context.agreement.dismiss(frozenset(member.peer_id for member in named))
+        names = ", ".join(member.name for member in named)
+        context.note("dismissed", f"the owner has declared the votes of {names} lost; {view.voters} voted before")
+        context.send_all(message)
+        self._succession.watch()
+        self._leader.peers_changed()
         self._note_majority()
 
     def _note_majority(self) -> None:
         context, view = self._context, self._context.view
-        without = context.agreement.votes and not majority(view, context.usable)
+        without = context.agreement.votes and not context.has_majority
         if without != self._paused and view.number > 0:
             self._paused = without
             if without:
-                here = sum(member.peer_id in context.usable for member in view.members)
-                text = f"{here} of {len(view.members)} members can be reached, and {view.quorum} must agree: nothing is"
-                context.note("paused", f"{text} committed here until others are back")
+                text = f"nothing is committed here until others are back: {context.why_no_majority()}"
+                context.note("paused", text)
             else:
-                context.note("resumed", "a majority of the members can be reached")
+                context.note("resumed", "a majority can agree again")
 
     def _local_ready(self, event: events.LocalReady) -> None:
         context = self._context
@@ -640,18 +550,18 @@ class Participant:
             context.note("data", text)
         context.held, context.parameter_hash = 0, event.parameter_hash
         if context.ready:
-            self._tell_holding()
+            self._standing.tell()
         self._held_changed()
 
     def _shards_lost(self, reason: str) -> None:
         """What they held is gone; votes are not."""
         context = self._context
         context.note("shards", reason)
-        context.held, self._applying, context.applying = -1, None, False
+        context.held, context.applying = -1, None
         self._hop.lost()
         self._averaging.begin_step()
         for key in ("apply", "load", "export"):
             context.waits.cancel((key,))
         self._donor.lost()
         self._follower.lost()
-        self._tell_holding()
+        self._standing.tell()

@@ -32,6 +32,8 @@ class CommittedView:
     number: int
     members: tuple[Voter, ...]
     """Ordered by peer id."""
+    dismissed: frozenset[str] = frozenset()
+    """Members whose votes the run's owner has declared lost for good."""
 
     @staticmethod
     def first(voters: Iterable[Voter]) -> CommittedView:
@@ -51,7 +53,12 @@ class CommittedView:
     @property
     def quorum(self) -> int:
         """Votes that decide."""
-        return len(self.members) if self.number == 0 else len(self.members) // 2 + 1
+        return len(self.members) if self.number == 0 else self.voters // 2 + 1
+
+    @property
+    def voters(self) -> int:
+        """How many votes there are."""
+        return len(self.members) - len(self.dismissed)
 
     def member(self, peer_id: str) -> Voter | None:
         """Return the member with that identity, if there is one."""
@@ -60,7 +67,9 @@ class CommittedView:
     def votes(self, peer_id: str, life: int) -> bool:
         """Whether that process has a vote."""
         member = self._by_id.get(peer_id)
-        return member is not None and (member.life == life or self.number == 0)
+        if member is None or peer_id in self.dismissed:
+            return False
+        return member.life == life or self.number == 0
 
     def replicas(self, stage: int) -> tuple[Voter, ...]:
         """Members that serve `stage`, ordered by peer id."""

@@ -83,6 +83,12 @@ class Waits:
         """Forget all open waits; what was measured stays."""
         self._open.clear()
 
+    def excuse(self, seconds: float) -> None:
+        """We did not run for so long: whoever is awaited has had no chance to be heard."""
+        for wait in self._open.values():
+            wait.since += seconds
+            wait.deadline += seconds
+
     def next_deadline(self) -> float | None:
         """Return when a wait is over or its peer becomes doubtful, whichever is first; None without waits."""
         return min((min(wait.deadline, wait.hint_at()) for wait in self._open.values()), default=None)

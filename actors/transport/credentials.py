@@ -47,6 +47,17 @@ class RunCrypto:
             return False
         return True
 
+    def owner_signed(self, body: bytes, signature: bytes) -> bool:
+        """Whether the run's owner signed `body`."""
+        key = self._authority.public_key()
+        if not isinstance(key, Ed25519PublicKey):
+            return False
+        try:
+            key.verify(signature, body)
+        except InvalidSignature:
+            return False
+        return True
+
     def certified(self, peer_id: str, credential: bytes) -> bool:
         """Whether `credential` certifies that peer's key for this run, now."""
         known = self._known.get(credential)

@@ -133,6 +133,10 @@ class Owner:
         """The owner in a folder, made on first use."""
         return cls.load(folder) if (folder / "owner.key").exists() else cls.create(folder)
 
+    def sign(self, body: bytes) -> bytes:
+        """64 bytes that only the owner can make."""
+        return self._key.sign(body)
+
     def issue(self, public_key: bytes, name: str, run_id: str, days: int = 90) -> bytes:
         """A certificate (PEM) for a participant's 32-byte public key. Raises IdentityError for an unusable one."""
         try:

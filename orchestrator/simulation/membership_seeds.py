@@ -8,7 +8,6 @@ In mild ones nobody is ever silent for as long as the suspicion lasts, so nobody
 
 from __future__ import annotations
 
-import argparse
 import random
 import sys
 from collections import Counter
@@ -97,20 +96,7 @@ def many(
 
 def main() -> int:
     """Run worlds and say how many seeds reached what."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=2000)
-    parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=2)
-    given = parser.parse_args()
-    if given.seeds == 1:
-        one(given.first)
-    reached, broken = many(range(given.first, given.first + given.seeds), given.jobs)
-    for kind, count in sorted(reached.items()):
-        sys.stdout.write(f"{count:6} seeds reached {kind}\n")
-    sys.stdout.write(f"{given.seeds} seeds, {len(broken)} broken\n")
-    for failure in broken[:20]:
-        sys.stdout.write(f"{failure}\n")
-    return 1 if broken else 0
+    return seeds_of.run_seeds(one, seeds_of.parser(__doc__, 2000).parse_args())
 
 
 if __name__ == "__main__":

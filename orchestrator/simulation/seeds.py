@@ -1,8 +1,10 @@
-"""Running many seeded worlds on several processors."""
+"""Running many seeded worlds on several processors, and the command line for it."""
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -31,3 +33,25 @@ def many(
                 broken.append(failure)
                 tell(failure)
     return reached, broken
+
+
+def parser(description: str | None, seeds: int) -> argparse.ArgumentParser:
+    """Options that all kinds of worlds have."""
+    options = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--seeds", type=int, default=seeds, help="how many; 1 prints the trace of what breaks")
+    options.add_argument("--first", type=int, default=0)
+    options.add_argument("--jobs", type=int, default=2)
+    return options
+
+
+def run_seeds(one: Callable[[int], Counter[str]], given: argparse.Namespace) -> int:
+    """Run worlds, say how many reached what; return the exit code."""
+    if given.seeds == 1:
+        one(given.first)
+    reached, broken = many(one, range(given.first, given.first + given.seeds), given.jobs)
+    for kind, count in sorted(reached.items()):
+        sys.stdout.write(f"{count:6} seeds reached {kind}\n")
+    sys.stdout.write(f"{given.seeds} seeds, {len(broken)} broken\n")
+    for failure in broken[:20]:
+        sys.stdout.write(f"{failure}\n")
+    return 1 if broken else 0

@@ -1,6 +1,7 @@
 """Many seeded runs with random faults; what every one of them has to keep.
 
     python -m orchestrator.simulation.step_seeds [--seeds N] [--first K] [--jobs J]
+    python -m orchestrator.simulation.step_seeds --faults "kill leader at step 2 averaging" [--layout 3,3] [--first K]
 
 Whatever happens, what is decided is unique, every microbatch is counted once a stage, nobody applies what is not
 decided, and parameters are those of an undisturbed run. When the faults are over the run commits to its end, unless a
@@ -9,17 +10,18 @@ majority of the voters or all holders of a stage lost their memory: those runs a
 
 from __future__ import annotations
 
-import argparse
 import random
 import sys
 from collections import Counter
 from collections.abc import Sequence
 
+from actors.faults.schedule import Fault as Scheduled
+from actors.faults.schedule import parse_all
 from actors.steps.participant import Participant
 from orchestrator.simulation.faults import Fault
 from orchestrator.simulation.network import Quality
-from orchestrator.simulation.seeds import many
-from orchestrator.simulation.step_world import StepWorld, random_faults
+from orchestrator.simulation.seeds import parser, run_seeds
+from orchestrator.simulation.step_world import BUILD_S, StepWorld, random_faults
 from orchestrator.simulation.trace import Trace
 
 LAYOUTS = ((1,), (3,), (2, 2), (1, 2), (3, 3), (2, 2, 2), (3, 2, 3), (3, 3, 3))
@@ -50,22 +52,34 @@ def one(seed: int, make: type[Participant] = Participant, faults: Sequence[Fault
     return reached
 
 
+def scheduled(seed: int, layout: Sequence[int], faults: Sequence[Scheduled], steps: int) -> StepWorld:
+    """An otherwise undisturbed world with a schedule as real runs take it. Raises Violation for what goes wrong."""
+    world = StepWorld(seed, layout, trace=Trace(), steps=steps, validate_every=0)
+    world.run(BUILD_S)
+    world.schedule(faults)
+    outcome = world.settle(SETTLE_S)
+    if outcome or world.missing():
+        raise world.violation(outcome or f"faults that never happened: {'; '.join(world.missing())}")
+    return world
+
+
 def main() -> int:
     """Run worlds and say how many seeds reached what."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3000)
-    parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=2)
-    given = parser.parse_args()
-    if given.seeds == 1:
-        one(given.first)
-    reached, broken = many(one, range(given.first, given.first + given.seeds), given.jobs)
-    for kind, count in sorted(reached.items()):
-        sys.stdout.write(f"{count:6} seeds reached {kind}\n")
-    sys.stdout.write(f"{given.seeds} seeds, {len(broken)} broken\n")
-    for failure in broken[:20]:
-        sys.stdout.write(f"{failure}\n")
-    return 1 if broken else 0
+    options = parser(__doc__, 3000)
+    options.add_argument("--layout", default="3,3", help="with --faults: replicas of each stage")
+    options.add_argument("--steps", type=int, default=20, help="with --faults")
+    options.add_argument("--faults", default="", help="a schedule as `simulate faults=` takes it, separated by `;`")
+    given = options.parse_args()
+    if not given.faults:
+        return run_seeds(one, given)
+    layout = [int(count) for count in given.layout.split(",")]
+    places = [(f"s{stage}r{number}", stage, number) for stage, count in enumerate(layout) for number in range(count)]
+    faults = parse_all([text.strip() for text in given.faults.split(";")], places, given.steps)
+    world = scheduled(given.first, layout, faults, given.steps)
+    for at, name, kind, detail in world.said:
+        sys.stdout.write(f"{at:8.2f} {name} {kind}: {detail}\n")
+    sys.stdout.write(f"all {len(faults)} faults happened, and all {given.steps} steps were committed\n")
+    return 0
 
 
 if __name__ == "__main__":

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from actors.faults.schedule import Fault as Scheduled
+from actors.faults.schedule import Part, Phase, What
+from actors.faults.trigger import Trigger, phases_of
 from actors.records import CommitRecord, Traffic
 from actors.steps import events
 from actors.steps.context import StepSetup
@@ -30,6 +33,8 @@ LENGTH = 7
 Vector = npt.NDArray[np.float32]
 BUILD_S = 2.0
 """Building a stage takes up to so long."""
+RESTART_S = 2.0
+"""A killed process is back after so long where its fault does not say."""
 HOPELESS_S = 100.0
 """A run that nothing can bring back must have been so for this long."""
 KINDS = ("crash", "pause", "cut", "one-way", "loss", "slow", "shard", "shard-pause")
@@ -120,10 +125,15 @@ class StepWorld(World):
         self.said: list[tuple[float, str, str, str]] = []
         self.reached: Counter[str] = Counter()
         self._losses = 0
+        self._scheduled: tuple[Scheduled, ...] = ()
+        self._triggers: dict[str, Trigger] = {}
+        self._struck: set[tuple[int, str]] = set()
+        self._cuts: set[int] = set()
+        self._stalled: dict[str, float] = {}
         self.slots_begun = False
         """Whether the run's members had agreed that they are all there."""
         for member in self.members:
-            core = make(self.setup, self._voter(member), self.members, Traffic, 0.0)
+            core = make(self.setup, self._voter(member), self.members, Traffic, 0.0, lambda message: True)
             self.add(member.peer_id, member.name, core)
         for node in self.nodes.values():
             self._build(node)
@@ -278,6 +288,7 @@ class StepWorld(World):
 
     def perform(self, node: Node, effect: Any) -> None:
         """Carry messages, run the shards, watch what is decided."""
+        self._watch_phases(node, effect)
         for one in [effect] if self._meddle is None else self._meddle(node.name, effect):
             self._perform(node, one)
 
@@ -400,7 +411,7 @@ class StepWorld(World):
         self.finished.discard(node.name)
         me = Voter(before.peer_id, self.lives[node.peer], before.name, before.stage)
         members = () if self.decided or self.slots_begun else self.members
-        return self._make(self.setup, me, members, Traffic, self.now)
+        return self._make(self.setup, me, members, Traffic, self.now, lambda message: True)
 
     def restart(self, node: Node, *, memory: bool) -> None:
         """Start it again."""
@@ -409,6 +420,79 @@ class StepWorld(World):
         super().restart(node, memory=memory)
         self._build(node)
         self.review()
+
+    def schedule(self, faults: Sequence[Scheduled]) -> None:
+        """Take a schedule as real runs do; seconds count from now."""
+        self._scheduled = tuple(faults)
+        for node in self.nodes.values():
+            trigger = self._triggers[node.peer] = Trigger(faults, *self._place(node))
+            for number, fault in trigger.timed():
+                self.kernel.at(self.now + (fault.second or 0.0), self._strike, node, number, fault, False)
+
+    def _place(self, node: Node) -> tuple[str, int, int]:
+        return node.name, self.stage(node), int(node.name.partition("r")[2])
+
+    def missing(self) -> list[str]:
+        """Scheduled faults that have not happened."""
+        places = [self._place(node) for node in self.nodes.values()]
+        return [
+            f"{fault}: {whom}"
+            for number, fault in enumerate(self._scheduled)
+            for whom in fault.hit(places)
+            if (number, whom) not in self._struck
+        ]
+
+    def give(self, node: Node, event: Any) -> None:
+        """Let a node handle an event; scheduled faults see in which step it is then."""
+        super().give(node, event)
+        core, trigger = self.core(node), self._triggers.get(node.peer)
+        if trigger is not None and core.context.workers and not core.finished:
+            for number, fault in trigger.due(core.step, Phase.BEGIN, leads=core.leads):
+                self.kernel.after(0.0, self._strike, node, number, fault, True)
+
+    def pause(self, node: Node, seconds: float) -> None:
+        """Its process stops, and knows afterwards for how long."""
+        if node.condition is Condition.UP:
+            self._stalled[node.peer] = seconds
+        super().pause(node, seconds)
+
+    def tick(self, node: Node) -> events.Event:
+        """A late one tells of the pause."""
+        return events.Tick(self._stalled.pop(node.peer, 0.0))
+
+    def _watch_phases(self, node: Node, effect: Any) -> None:
+        core, trigger = self.core(node), self._triggers.get(node.peer)
+        for phase in phases_of(effect) if trigger is not None else ():
+            assert trigger is not None
+            step = getattr(effect, "step", core.step)
+            led = record_leader(self.decided.get(step)) == node.name
+            for number, fault in trigger.due(step, phase, leads=led or core.leads):
+                self.kernel.after(0.0, self._strike, node, number, fault, True)
+
+    def _strike(self, node: Node, number: int, fault: Scheduled, leads: bool) -> None:
+        mine = fault.means(*self._place(node))
+        whom = node.name if mine else "leader"
+        if (number, whom) in self._struck or not (mine or leads or self.core(node).leads):
+            return
+        self._struck.add((number, whom))
+        self.say(node, ("fault", str(fault)))
+        others = [other.name for other in self.nodes.values() if fault.means(*self._place(other))]
+        shard = fault.part is Part.SHARD
+        kinds = {
+            What.KILL: "shard" if shard else "crash",
+            What.FREEZE: "shard-pause" if shard else "pause",
+            What.SLOW: "slow",
+            What.PARTITION: "cut",
+            What.ONE_WAY: "one-way",
+        }
+        who = tuple({node.name, *others}) if fault.what in (What.PARTITION, What.ONE_WAY) else (node.name,)
+        if fault.what in (What.PARTITION, What.ONE_WAY) and mine and number in self._cuts:
+            return  # one cut separates all who are named
+        self._cuts.add(number)
+        seconds = fault.seconds or RESTART_S
+        self.begin(Fault(self.now, kinds[fault.what], who, seconds, fault.factor))
+        if fault.what is What.FREEZE and fault.part is Part.PARTICIPANT:
+            self.begin(Fault(self.now, "shard-pause", who, seconds))
 
     def begin(self, fault: Fault) -> None:
         """Let a fault happen now."""
@@ -466,7 +550,7 @@ class StepWorld(World):
         if not leaders:
             return "nobody leads"
         at = self.core(leaders[0])._leader.at.value
-        applying = any(self.core(n)._applying is not None for n in self.up())
+        applying = any(self.core(n).context.applying is not None for n in self.up())
         who = "leader" if any(n.name in fault.who for n in leaders) else "member"
         return f"{who} in {'apply' if applying else at}"
 
@@ -494,7 +578,7 @@ class StepWorld(World):
             return False
         if step <= 0:
             return True  # whoever builds its stage holds commit 0
-        applying = self.core(node)._applying
+        applying = self.core(node).context.applying
         return self.core(node).commit == step or (applying is not None and applying.commit == step)
 
     def settle(self, bound_s: float) -> str:
@@ -515,6 +599,11 @@ class StepWorld(World):
                 return lost
         behind = [node.name for node in self.up() if node.name not in self.finished]
         raise self.violation(f"{', '.join(behind)} did not finish within {bound_s:.0f} s after the faults")
+
+
+def record_leader(record: CommitRecord | None) -> str:
+    """Who led a step that is decided."""
+    return record.leader if record is not None else ""
 
 
 def random_faults(rng: random.Random, names: list[str], seconds: float, most: int = 4) -> list[Fault]:

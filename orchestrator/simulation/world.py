@@ -148,7 +148,11 @@ class World:
         node.woken_at = self.kernel.now
         if node.spins > _SAME_TIME:
             raise self.violation(f"{node.name} wants to be woken at {due:.3f} again and again")
-        self.give(node, self._tick)
+        self.give(node, self.tick(node))
+
+    def tick(self, node: Node) -> Any:
+        """The event that says to a node that time has passed."""
+        return self._tick
 
     def deliver(self, node: Node, life: int, event: Any) -> None:
         """An event reaches a node, unless its process is another one by now."""
@@ -184,7 +188,7 @@ class World:
         backlog, node.backlog = node.backlog, []
         node.armed = math.inf
         if self.kernel.rng.random() < 0.5:
-            self.give(node, self._tick)
+            self.give(node, self.tick(node))
         for event in backlog:
             self.give(node, event)
         self.arm(node)

@@ -13,6 +13,7 @@ from actors.steps import events
 from actors.steps.agreement import Agreement
 from actors.steps.ballots import Accepted, Promise, Propose, Refused
 from actors.steps.hop import Hop
+from actors.steps.orders import Orders
 from actors.steps.participant import Participant
 from actors.steps.view import CommittedView
 from orchestrator.simulation import step_seeds
@@ -94,15 +95,15 @@ def test_two_leaders_that_are_obeyed_are_caught(planted: pytest.MonkeyPatch) -> 
 
 
 def test_applying_what_is_only_prepared_is_caught(planted: pytest.MonkeyPatch) -> None:
-    right = Participant._send_prepared
+    right = Orders.send_prepared
 
-    def eager(self: Participant, order: Any, digest: str, sum_of_squares: float) -> None:
+    def eager(self: Orders, order: Any, digest: str, sum_of_squares: float) -> None:
         right(self, order, digest, sum_of_squares)
         done = self._averaging.prepared
         if done is not None:
             self._context.out.append(events.ApplyUpdate(self._context.step, done.average, 1.0))
 
-    planted.setattr(Participant, "_send_prepared", eager)
+    planted.setattr(Orders, "send_prepared", eager)
     assert caught(seeds=20)
 
 
@@ -126,15 +127,15 @@ def test_a_lost_microbatch_that_is_not_driven_again_is_caught(planted: pytest.Mo
 
 
 def test_counting_while_the_average_is_made_is_caught(planted: pytest.MonkeyPatch) -> None:
-    planted.setattr(Participant, "_exported", _export_whatever)
+    planted.setattr(Orders, "exported", _export_whatever)
     planted.setattr(Hop, "frozen", property(lambda self: False, lambda self, value: None), raising=False)
     assert caught(seeds=3000)
 
 
-def _export_whatever(self: Participant, event: events.GradientExported) -> None:
+def _export_whatever(self: Orders, event: events.GradientExported) -> None:
     if self._averaging.order is not None and event.step == self._context.step:
         self._averaging.exported(event.values)
-        self._report_average()
+        self.report_average()
 
 
 def test_the_minority_of_a_cut_pauses_and_comes_back() -> None:

@@ -1,0 +1,93 @@
+"""What the leader of a slot knows of its members: their reports, and which of them have counted what."""
+
+from __future__ import annotations
+
+from actors.steps.ballots import Report
+from actors.steps.context import Context
+from actors.steps.ledger import Ledger
+
+
+class Survey:
+    """Begins empty with every slot, or with what the decision before says."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self.reports: dict[str, Report] = {}
+        self.ledger = Ledger(context.setup.stages, self.stage_of)
+        self.resetting: dict[str, int] = {}
+        """Who was told to forget what it counted -> number of that order."""
+        self.excluded: set[str] = set()
+        """Left out of this step."""
+
+    def stage_of(self, peer: str) -> int | None:
+        """The stage of a member."""
+        member = self._context.view.member(peer)
+        return member.stage if member is not None else None
+
+    def assume(self) -> None:
+        """Right after a commit: those who held the average hold the parameters, and nobody has counted anything."""
+        context, decision = self._context, self._context.decision
+        for peer in decision.holders:
+            member = context.view.member(peer)
+            if member is None:
+                continue
+            speed = decision.record.throughput.get(member.name, 0.0) if decision.record else 0.0
+            data_ok = decision.record is not None and member.name in decision.record.sources
+            self.reports[peer] = Report(member.life, context.step, {}, (), speed, data_ok, context.setup.config_hash)
+
+    def take(self, peer: str, report: Report) -> None:
+        """Count what a member holds, if that is of this step."""
+        if report.held == self._context.step:
+            self.ledger.report(peer, report.counted)
+        else:
+            self.ledger.forget(peer)
+
+    def workers(self) -> list[str]:
+        """Members that hold the step's parameters, as far as the leader knows."""
+        context = self._context
+        return [
+            member.peer_id
+            for member in context.view.members
+            if member.peer_id in context.usable
+            and member.peer_id not in self.excluded
+            and (report := self.reports.get(member.peer_id)) is not None
+            and report.held == context.step
+        ]
+
+    def able(self) -> list[str]:
+        """Workers that can be sent work: on the last stage only with the run's corpus, for the labels."""
+        last = self._context.last_stage
+        return [peer for peer in self.workers() if self.stage_of(peer) != last or self.reports[peer].data_ok]
+
+    def origins(self) -> list[str]:
+        """Workers with the run's corpus: those of stage 0 if there are any, else all."""
+        able = [peer for peer in self.workers() if self.reports[peer].data_ok]
+        return [peer for peer in able if self.stage_of(peer) == 0] or able
+
+    def lacking(self) -> list[int]:
+        """Stages that nobody can serve."""
+        served = {self.stage_of(peer) for peer in self.able()}
+        return [stage for stage in range(self._context.setup.stages) if stage not in served]
+
+    def lives(self) -> dict[str, int]:
+        """Numbers of the processes that reported."""
+        return {peer: report.life for peer, report in self.reports.items()}
+
+    def wrong_config(self) -> str:
+        """Why these members cannot train together, empty when they can."""
+        context = self._context
+        for peer, report in self.reports.items():
+            if report.config_hash != context.setup.config_hash:
+                return (
+                    f"{context.named(peer)} was started with another run config than {context.me.name}: "
+                    "give every site the same config file"
+                )
+        built = {peer: report for peer, report in self.reports.items() if report.held >= 0}
+        if len(built) < len(context.view.members):
+            return ""
+        if not any(report.data_ok for report in built.values()):
+            return "nobody can originate microbatches: no participant has the run's corpus and tokenizer"
+        last = [peer for peer in built if self.stage_of(peer) == context.last_stage]
+        if last and not any(built[peer].data_ok for peer in last):
+            return "nobody can compute the loss: no participant there has the run's corpus and tokenizer"
+        return ""
