@@ -83,7 +83,8 @@ class Participant:
         self._donor = Donor(self._context)
         self._follower = Follower(self._context)
         self._early: deque[tuple[str, object, Payload]] = deque(maxlen=EARLY)
-        self._paused = False
+        self._without = ""
+        """Why no majority can agree; empty while one can."""
         self._owner_signed = owner_signed
         self._dismissal: ballots.Dismiss | None = None
         self._begin_slot()
@@ -118,8 +119,8 @@ class Participant:
     @property
     def why_paused(self) -> str:
         """Why nothing is decided now, as far as this participant can tell; empty while steps go on."""
-        if self._paused:
-            return self._context.why_no_majority()
+        if self._without:
+            return self._without
         return self._leader.paused if self._leader.paused != "starting" else ""
 
     @property
@@ -369,6 +370,7 @@ class Participant:
         before, step = context.view, context.step
         if self.finished or not agreement.decided(decision):
             return
+        self._still_dismissed(before)
         if decision.record is not None:
             context.decided_at = context.now
             by_name = {member.name: member.peer_id for member in decision.members}
@@ -473,7 +475,7 @@ class Participant:
         context.gone.pop(peer, None)
         if self.finished:
             return
-        if self._dismissal is not None and self._dismissal.view_number == context.view.number:
+        if self._dismissal is not None and context.view.dismissed:
             context.send(peer, self._dismissal)
         context.send(peer, ballots.Fetch(context.decision.slot))  # much may have happened without us
         self._leader.peer_up(peer)
@@ -506,37 +508,40 @@ class Participant:
     def _dismiss(self, message: ballots.Dismiss) -> None:
         """The owner says that votes are lost for good. Whoever is here with its vote is not dismissed."""
         context, view = self._context, self._context.view
-        known = self._dismissal is not None and self._dismissal.voters.keys() >= message.voters.keys()
-        if self.finished or message.view_number != view.number or view.number <= 0:
-            context.ignore("a dismissal for another view")
+        named = {m.peer_id: m for m in view.members if message.voters.get(m.peer_id) == m.life}
+        recent = view.number - len(message.voters) <= message.view_number <= view.number
+        if self.finished or view.number <= 0 or not recent or named.keys() <= view.dismissed:
+            context.ignore("a dismissal for another view, or one that is known")
             return
-        if known and self._dismissal is not None and self._dismissal.view_number == view.number:
-            return
-        lost = context.votes_lost()
-        named = [member for member in view.members if message.voters.get(member.peer_id) == member.life]
         if not self._owner_signed(message):
             context.note("refused", "a dismissal that the run's owner did not sign")
             return
-        if here := [member.name for member in named if member.peer_id not in lost]:
+        lost = context.votes_lost()
+        if here := [m.name for peer, m in named.items() if peer not in lost and peer not in view.dismissed]:
             context.note("refused", f"a dismissal of {', '.join(here)}: who is here keeps its vote")
             return
         self._dismissal = message
-        context.agreement.dismiss(frozenset(member.peer_id for member in named))
-        names = ", ".join(member.name for member in named)
-        context.note("dismissed", f"the owner has declared the votes of {names} lost; {view.voters} voted before")
+        names = ", ".join(member.name for member in named.values())
+        context.note("dismissed", f"the owner has declared the votes of {names} lost; {view.voters} could vote before")
+        context.agreement.dismiss(view.dismissed | named.keys())
         context.send_all(message)
         self._succession.watch()
         self._leader.peers_changed()
         self._note_majority()
 
-    def _note_majority(self) -> None:
+    def _still_dismissed(self, before: CommittedView) -> None:
+        """Votes stay dismissed until a decision has removed them from the view."""
         context, view = self._context, self._context.view
-        without = context.agreement.votes and not context.has_majority
-        if without != self._paused and view.number > 0:
-            self._paused = without
+        stay = {member.peer_id for member in view.members if member in before.members} & before.dismissed
+        context.agreement.dismiss(frozenset(stay))
+
+    def _note_majority(self) -> None:
+        context = self._context
+        without = context.why_no_majority() if context.agreement.votes and not context.has_majority else ""
+        if without != self._without and context.view.number > 0:
+            self._without = without
             if without:
-                text = f"nothing is committed here until others are back: {context.why_no_majority()}"
-                context.note("paused", text)
+                context.note("paused", f"nothing is committed here until others are back: {without}")
             else:
                 context.note("resumed", "a majority can agree again")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 
-BEHIND = 4.0
+BEHIND = 2.5
 """A replica is passed over when its outstanding work takes so many times as long as that of the least loaded one."""
 
 

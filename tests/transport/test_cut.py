@@ -20,7 +20,7 @@ def heard(node: Node) -> list[str]:
     return [message.text for _, message, _ in node.events.messages if isinstance(message, Note)]
 
 
-async def test_a_short_cut_holds_back_and_loses_nothing(tmp_path: Path) -> None:
+async def _scene_a_short_cut_holds_back_and_loses_nothing(tmp_path: Path) -> None:
     for number, shape in enumerate((None, Shape(50.0, 50.0, 5.0, 0.0))):
         ann, bob = await pair(tmp_path / str(number), shape=shape)
         ann.transport.block({bob.peer.peer_id})
@@ -37,7 +37,7 @@ async def test_a_short_cut_holds_back_and_loses_nothing(tmp_path: Path) -> None:
         await close(ann, bob)
 
 
-async def test_one_way_means_that_the_other_is_still_heard(tmp_path: Path) -> None:
+async def _scene_one_way_means_that_the_other_is_still_heard(tmp_path: Path) -> None:
     ann, bob = await pair(tmp_path)
     ann.transport.block({bob.peer.peer_id}, incoming=False)
     await say(bob, ann, "heard")
@@ -50,7 +50,7 @@ async def test_one_way_means_that_the_other_is_still_heard(tmp_path: Path) -> No
     await close(ann, bob)
 
 
-async def test_a_long_cut_loses_the_peer_and_whole_lines_bring_it_back(tmp_path: Path) -> None:
+async def _scene_a_long_cut_loses_the_peer_and_whole_lines_bring_it_back(tmp_path: Path) -> None:
     ann, bob = await pair(tmp_path)
     ann.transport.block({bob.peer.peer_id})
     for node in (ann, bob):
@@ -63,3 +63,15 @@ async def test_a_long_cut_loses_the_peer_and_whole_lines_bring_it_back(tmp_path:
     await say(ann, bob, "again")
     await bob.events.until(lambda: heard(bob) == ["again"])
     await close(ann, bob)
+
+
+def test_a_short_cut_holds_back_and_loses_nothing(tmp_path: Path) -> None:
+    asyncio.run(_scene_a_short_cut_holds_back_and_loses_nothing(tmp_path))
+
+
+def test_one_way_means_that_the_other_is_still_heard(tmp_path: Path) -> None:
+    asyncio.run(_scene_one_way_means_that_the_other_is_still_heard(tmp_path))
+
+
+def test_a_long_cut_loses_the_peer_and_whole_lines_bring_it_back(tmp_path: Path) -> None:
+    asyncio.run(_scene_a_long_cut_loses_the_peer_and_whole_lines_bring_it_back(tmp_path))
