@@ -247,7 +247,7 @@ class StepWorld(World):
 
     def _compute(self, node: Node, job: Job) -> None:
         engine, stage = self.engines[node.peer], self.stage(node)
-        seconds = self._compute_s * self.kernel.rng.uniform(0.5, 1.5)
+        seconds, speed = self._compute_s * self.kernel.rng.uniform(0.5, 1.5), engine.speed
 
         def work() -> events.Event:
             if job.kind in (JobKind.LOSS, JobKind.BACKWARD) and job.index not in engine.counted:
@@ -255,7 +255,7 @@ class StepWorld(World):
                     raise self.violation(f"{node.name} counts for step {job.step} with commit {engine.commit}")
                 engine.counted.add(job.index)
                 engine.accumulated += gradient(job.step, stage, job.index)
-            return events.Computed(job, ("tensor",), float(job.index), seconds)
+            return events.Computed(job, ("tensor",), float(job.index), seconds * speed)
 
         self._job(node, seconds, work)
 
