@@ -2,7 +2,7 @@
 
 scripts/bench pipeline [--json PATH] [--repeats N] [section.key=value ...]
 scripts/bench membership [--nodes N] [--kill K] [--simulate] [--json PATH] [--repeats N]
-scripts/bench elastic [--grid] [--cells TEXT] [--docs FILE] [--steps N] [--memory FAILURES] [--json PATH]
+scripts/bench elastic [--steps N] [--json PATH], or with --grid, --partitions, --kills MINUTES, --memory FAILURES
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 scripts/bench elastic           figures of a run in which somebody is always away
 scripts/bench elastic --grid    every kind of fault in every phase; `--docs FILE` writes the table there
+scripts/bench elastic --partitions, --kills MINUTES, --memory FAILURES
 """
 
 from __future__ import annotations
@@ -62,6 +63,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--docs", help="file whose table between `<!-- grid -->` and `<!-- /grid -->` is filled")
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--memory", type=int, default=0, metavar="FAILURES", help="only memory growth, over so many")
+    parser.add_argument("--partitions", action="store_true", help="cut nine into 5 and 4, and into 3, 3 and 3")
+    parser.add_argument("--kills", type=float, default=0, metavar="MINUTES", help="SIGKILL any process, from outside")
+    parser.add_argument("--seed", type=int, default=0, help="of the kills")
     parser.add_argument("set", nargs="*", metavar="section.key=value")
 
 
@@ -292,6 +296,10 @@ def run(given: argparse.Namespace) -> dict[str, float]:
         from orchestrator.bench_grid import grid
 
         return grid(given)
+    if given.partitions or given.kills:
+        from orchestrator.bench_cuts import kills, partitions
+
+        return partitions(given) if given.partitions else kills(given)
     if given.memory:
         return memory(given, given.memory)
     return {**figures(given), **commit_overhead(given), **memory(given, 105)}
