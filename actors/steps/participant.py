@@ -1,7 +1,8 @@
 """The step protocol at one participant: `handle(now, event) -> effects`. See docs/step_protocol.md.
 
-This class gives events to the parts: `Agreement` (votes), `Leader`, `Succession`, `Orders`, `Origin`, `Hop`,
-`Averaging`, `Donor`, `Follower`, `Standing`. It owns what concerns them all: decisions, and peers that come and go.
+This class gives events to the parts: `Agreement` (votes), `Quorum`, `Leader`, `Succession`, `Orders`, `Origin`, `Hop`,
+`Averaging`, `Holdings`, `Donor`, `Follower`, `Standing`. It owns what concerns them all: taking a decision, and peers
+that come and go.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from actors.steps.agreement import Agreement
 from actors.steps.averaging import Averaging
 from actors.steps.ballots import Decision
 from actors.steps.catchup import Donor, Follower
-from actors.steps.context import Context, StepSetup, Update
+from actors.steps.context import Context, StepSetup
 from actors.steps.decide import describe_change
-from actors.steps.events import ApplyUpdate, Committed, Discard, Doubt, Effect, Event, Finished, Payload, RestartShards
+from actors.steps.events import Committed, Doubt, Effect, Event, Finished, Payload, RestartShards
+from actors.steps.holdings import Holdings
 from actors.steps.hop import Hop
 from actors.steps.leader import Leader
 from actors.steps.messages import (
@@ -34,6 +36,7 @@ from actors.steps.messages import (
 )
 from actors.steps.orders import Orders
 from actors.steps.origin import Origin
+from actors.steps.quorum import Quorum
 from actors.steps.standing import Standing
 from actors.steps.succession import Succession
 from actors.steps.view import CommittedView, Voter
@@ -83,10 +86,9 @@ class Participant:
         self._donor = Donor(self._context)
         self._follower = Follower(self._context)
         self._early: deque[tuple[str, object, Payload]] = deque(maxlen=EARLY)
-        self._without = ""
-        """Why no majority can agree; empty while one can."""
-        self._owner_signed = owner_signed
-        self._dismissal: ballots.Dismiss | None = None
+        self._quorum = Quorum(self._context, owner_signed)
+        kept = (self._averaging, self._donor, self._follower, self._standing)
+        self._holdings = Holdings(self._context, self._hop, *kept, self._replay_early)
         self._begin_slot()
 
     # What the outside reads
@@ -119,8 +121,8 @@ class Participant:
     @property
     def why_paused(self) -> str:
         """Why nothing is decided now, as far as this participant can tell; empty while steps go on."""
-        if self._without:
-            return self._without
+        if self._quorum.without:
+            return self._quorum.without
         return self._leader.paused if self._leader.paused != "starting" else ""
 
     @property
@@ -187,16 +189,15 @@ class Participant:
             case events.GradientExported():
                 self._orders.exported(event)
             case events.Applied(step, parameter_hash):
-                self._applied(step, parameter_hash)
+                self._holdings.applied(step, parameter_hash)
             case events.StateExported(commit, values, parameter_hash):
                 self._donor.exported(commit, values, parameter_hash)
             case events.StateLoaded(commit, parameter_hash):
-                self._follower.loaded(commit, parameter_hash)
-                self._held_changed()
+                self._holdings.loaded(commit, parameter_hash)
             case events.LocalReady():
-                self._local_ready(event)
+                self._holdings.built(event)
             case events.ShardsLost(reason):
-                self._shards_lost(reason)
+                self._holdings.lost(reason)
             case events.LocalFailure(reason):
                 context.fail(reason)
             case events.Tick(stalled_s):
@@ -250,7 +251,10 @@ class Participant:
             case ballots.Fetch(slot):
                 self._tell(peer, slot)
             case ballots.Dismiss():
-                self._dismiss(message)
+                if self._quorum.dismiss(message):
+                    self._succession.watch()
+                    self._leader.peers_changed()
+                    self._quorum.review()
             case Want():
                 if not self.finished:
                     self._donor.want(peer, message)
@@ -302,7 +306,7 @@ class Participant:
             self._tell(peer, message.slot)
             if message.report.life > context.lives.get(peer, -1):
                 context.lives[peer] = message.report.life
-                self._note_majority()
+                self._quorum.review()
             if not self.finished:
                 self._leader.join(peer, message)
             return
@@ -370,7 +374,7 @@ class Participant:
         before, step = context.view, context.step
         if self.finished or not agreement.decided(decision):
             return
-        self._still_dismissed(before)
+        self._quorum.decided(before)
         if decision.record is not None:
             context.decided_at = context.now
             by_name = {member.name: member.peer_id for member in decision.members}
@@ -392,47 +396,12 @@ class Participant:
         self._begin_slot()
 
     def _next_step(self, decision: Decision, before: int) -> None:
-        """Apply what was decided, if it is what we hold; else somebody must give it to us."""
-        context, done = self._context, self._averaging.prepared
-        holds = context.held == before == decision.step - 1 and done is not None and context.applying is None
-        mine = decision.averages.get(context.me.stage)
+        """The order matters: what was counted and averaged is dropped, and only then is the update asked for."""
         self._hop.begin_step()
         self._origin.begin_step()
+        self._holdings.decided(decision, before)
         self._averaging.begin_step()
-        context.workers = frozenset(decision.holders)
-        if holds and done is not None and decision.record is not None and done.digest == mine:
-            factor = decision.record.clip_factor
-            context.applying = Update(decision.step, done.average, factor, done.digest)
-            text = f"step {before}: the shards of {context.me.name} did not apply the update"
-            context.waits.start(context.now, ("apply",), "apply", text)
-            context.out.append(ApplyUpdate(before, done.average, factor))
-        elif context.applying is None and self._follower.built:
-            context.out.append(Discard())
-
-    def _applied(self, step: int, parameter_hash: str) -> None:
-        context, applying = self._context, self._context.applying
-        if applying is not None and applying.commit == step + 1:
-            context.applying = None
-            context.waits.done(context.now, ("apply",))
-            context.held, context.parameter_hash = step + 1, parameter_hash
-            self._donor.applied(applying)
-        elif not self._follower.applied(step, parameter_hash):
-            return
-        self._held_changed()
-
-    def _held_changed(self) -> None:
-        """Go on where we hold what the step needs; get it where we do not."""
-        context = self._context
-        if context.ready:
-            self._follower.caught_up()
-            self._donor.serve()
-            if context.me.peer_id not in context.workers or not context.agreement.votes:
-                self._standing.tell()
-            self._replay_early()
-        elif context.applying is None:
-            if not context.agreement.votes:
-                self._standing.ask_in()
-            self._follower.seek()
+        self._context.workers = frozenset(decision.holders)
 
     def _finish(self) -> None:
         context = self._context
@@ -455,8 +424,8 @@ class Participant:
             mine = agreement.leader.peer_id == context.me.peer_id
             self._leader.begin_slot(0 if mine else None)
             self._succession.watch()
-        self._note_majority()
-        self._held_changed()
+        self._quorum.review()
+        self._holdings.changed()
         if not context.ready:
             self._replay_early()
 
@@ -475,8 +444,7 @@ class Participant:
         context.gone.pop(peer, None)
         if self.finished:
             return
-        if self._dismissal is not None and context.view.dismissed:
-            context.send(peer, self._dismissal)
+        self._quorum.greet(peer)
         context.send(peer, ballots.Fetch(context.decision.slot))  # much may have happened without us
         self._leader.peer_up(peer)
         self._leader.peers_changed()
@@ -486,7 +454,7 @@ class Participant:
             self._standing.tell()
         self._follower.seek()
         self._hop.redirect()
-        self._note_majority()
+        self._quorum.review()
 
     def _peer_lost(self, peer: str, reason: str, *, gone: bool) -> None:
         context = self._context
@@ -503,70 +471,4 @@ class Participant:
         self._leader.peers_changed()
         if context.leader.peer_id == peer:
             self._succession.watch()
-        self._note_majority()
-
-    def _dismiss(self, message: ballots.Dismiss) -> None:
-        """The owner says that votes are lost for good. Whoever is here with its vote is not dismissed."""
-        context, view = self._context, self._context.view
-        named = {m.peer_id: m for m in view.members if message.voters.get(m.peer_id) == m.life}
-        recent = view.number - len(message.voters) <= message.view_number <= view.number
-        if self.finished or view.number <= 0 or not recent or named.keys() <= view.dismissed:
-            context.ignore("a dismissal for another view, or one that is known")
-            return
-        if not self._owner_signed(message):
-            context.note("refused", "a dismissal that the run's owner did not sign")
-            return
-        lost = context.votes_lost()
-        if here := [m.name for peer, m in named.items() if peer not in lost and peer not in view.dismissed]:
-            context.note("refused", f"a dismissal of {', '.join(here)}: who is here keeps its vote")
-            return
-        self._dismissal = message
-        names = ", ".join(member.name for member in named.values())
-        context.note("dismissed", f"the owner has declared the votes of {names} lost; {view.voters} could vote before")
-        context.agreement.dismiss(view.dismissed | named.keys())
-        context.send_all(message)
-        self._succession.watch()
-        self._leader.peers_changed()
-        self._note_majority()
-
-    def _still_dismissed(self, before: CommittedView) -> None:
-        """Votes stay dismissed until a decision has removed them from the view."""
-        context, view = self._context, self._context.view
-        stay = {member.peer_id for member in view.members if member in before.members} & before.dismissed
-        context.agreement.dismiss(frozenset(stay))
-
-    def _note_majority(self) -> None:
-        context = self._context
-        without = context.why_no_majority() if context.agreement.votes and not context.has_majority else ""
-        if without != self._without and context.view.number > 0:
-            self._without = without
-            if without:
-                context.note("paused", f"nothing is committed here until others are back: {without}")
-            else:
-                context.note("resumed", "a majority can agree again")
-
-    def _local_ready(self, event: events.LocalReady) -> None:
-        context = self._context
-        self._follower.built = True
-        self._follower.state_length, self._follower.gradient_length = event.state_length, event.gradient_length
-        context.data_ok = event.data_ok
-        if not event.data_ok:
-            text = f"{context.me.name} has another corpus or tokenizer: it originates nothing and computes no losses"
-            context.note("data", text)
-        context.held, context.parameter_hash = 0, event.parameter_hash
-        if context.ready:
-            self._standing.tell()
-        self._held_changed()
-
-    def _shards_lost(self, reason: str) -> None:
-        """What they held is gone; votes are not."""
-        context = self._context
-        context.note("shards", reason)
-        context.held, context.applying = -1, None
-        self._hop.lost()
-        self._averaging.begin_step()
-        for key in ("apply", "load", "export"):
-            context.waits.cancel((key,))
-        self._donor.lost()
-        self._follower.lost()
-        self._standing.tell()
+        self._quorum.review()

@@ -75,6 +75,7 @@ def render_status(status: MeshStatus, latest: CommitRecord | None = None) -> Ren
         parts.append(_latest(latest))
     if status.failure:
         parts.append(Text(shorten(status.failure, 500), "bold red"))
+    parts += vote_lines(status)
     parts += [Text(), _participants(status)]
     other = sorted(member.name for member in status.participants if not member.data_ok)
     if other:
@@ -139,6 +140,17 @@ def _participants(status: MeshStatus) -> Table:
     return table
 
 
+def vote_lines(status: MeshStatus) -> list[Text]:
+    """Why steps do not go on, and whose votes cannot be had; nothing while all is well."""
+    lines = [Text(f"PAUSED: {shorten(status.paused, 500)}", "bold yellow")] if status.paused else []
+    lost = [vote for vote in status.votes if vote.lost]
+    if lost and status.committed_view > 0:
+        names = _some([f"{vote.name} ({vote.lost})" for vote in lost], 9)
+        text = f"view {status.committed_view}: {len(lost)} of {len(status.votes)} votes cannot be had: "
+        lines.append(Text(text + names, "yellow"))
+    return lines
+
+
 def view_lines(status: MeshStatus) -> list[Text]:
     """What the observer believes of the mesh as a whole: its view, who has another one, whether the mesh looks cut."""
     here = [member for member in status.participants if member.state not in ("dead", "left")]
@@ -170,7 +182,7 @@ def differing(status: MeshStatus) -> list[str]:
 
 
 def _some(names: Sequence[str], most: int = 6) -> str:
-    shown = ", ".join(shorten(name, 24) for name in names[:most])
+    shown = ", ".join(shorten(name, 80) for name in names[:most])
     return shown + (f" and {len(names) - most} more" if len(names) > most else "")
 
 

@@ -12,9 +12,9 @@ from orchestrator.telemetry.text import duration, shorten
 
 TROUBLE = (
     *("lost", "dead", "fail", "fault", "refus", "kill", "crash", "error", "switched off", "left", "drop"),
-    *("partition", "split"),
+    *("partition", "split", "pause", "overdue", "dismiss", "excluded", "shards"),
 )
-ARRIVAL = ("join", "active", "recover", "ready", "back", "start", "finish", "heal")
+ARRIVAL = ("join", "active", "recover", "ready", "back", "start", "finish", "heal", "resum")
 MAX_MARKS = 400
 DENSE = 20
 """From this many lanes on they are drawn closer together."""

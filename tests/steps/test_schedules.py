@@ -75,7 +75,7 @@ def test_who_is_here_keeps_its_vote_and_other_views_are_not_meant() -> None:
 def test_nobody_but_the_owner_dismisses() -> None:
     world, lost = survivors_only(2)
     survivor = world.named("s0r2")
-    world.core(survivor)._owner_signed = lambda message: False
+    world.core(survivor)._quorum._owner_signed = lambda message: False
     world.give(survivor, events.Received(world.named("s1r2").peer, dismissal_of(world, lost)))
     world.run(60.0)
     assert world.core(survivor).paused

@@ -1,0 +1,112 @@
+"""What the own shards hold, and how decisions get into them: applied where they fit, else fetched from a replica."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from actors.steps import events
+from actors.steps.averaging import Averaging
+from actors.steps.ballots import Decision
+from actors.steps.catchup import Donor, Follower
+from actors.steps.context import Context, Update
+from actors.steps.hop import Hop
+from actors.steps.standing import Standing
+
+
+class Holdings:
+    """Parameters of one stage, from their building on.
+
+    Args:
+        context: shared state.
+        hop: counts gradients in the shards.
+        averaging: holds the newest average.
+        donor: gives what is held here.
+        follower: gets what is not.
+        standing: tells the leader.
+        replay: handles what was waiting for the parameters of this step.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        hop: Hop,
+        averaging: Averaging,
+        donor: Donor,
+        follower: Follower,
+        standing: Standing,
+        replay: Callable[[], None],
+    ) -> None:
+        self._context, self._hop, self._averaging = context, hop, averaging
+        self._donor, self._follower, self._standing, self._replay = donor, follower, standing, replay
+
+    def built(self, event: events.LocalReady) -> None:
+        """The shards are there, with the values of commit 0."""
+        context = self._context
+        self._follower.built = True
+        self._follower.state_length, self._follower.gradient_length = event.state_length, event.gradient_length
+        context.data_ok = event.data_ok
+        if not event.data_ok:
+            text = f"{context.me.name} has another corpus or tokenizer: it originates nothing and computes no losses"
+            context.note("data", text)
+        context.held, context.parameter_hash = 0, event.parameter_hash
+        if context.ready:
+            self._standing.tell()
+        self.changed()
+
+    def lost(self, reason: str) -> None:
+        """What the shards held is gone; votes are not."""
+        context = self._context
+        context.note("shards", reason)
+        context.held, context.applying = -1, None
+        self._hop.lost()
+        self._averaging.begin_step()
+        for key in ("apply", "load", "export"):
+            context.waits.cancel((key,))
+        self._donor.lost()
+        self._follower.lost()
+        self._standing.tell()
+
+    def decided(self, decision: Decision, before: int) -> None:
+        """A step is over: apply what was decided, if it is what is held here. Averages must still be there."""
+        context, done = self._context, self._averaging.prepared
+        holds = context.held == before == decision.step - 1 and done is not None and context.applying is None
+        mine = decision.averages.get(context.me.stage)
+        if holds and done is not None and decision.record is not None and done.digest == mine:
+            factor = decision.record.clip_factor
+            context.applying = Update(decision.step, done.average, factor, done.digest)
+            text = f"step {before}: the shards of {context.me.name} did not apply the update"
+            context.waits.start(context.now, ("apply",), "apply", text)
+            context.out.append(events.ApplyUpdate(before, done.average, factor))
+        elif context.applying is None and self._follower.built:
+            context.out.append(events.Discard())
+
+    def applied(self, step: int, parameter_hash: str) -> None:
+        """An update is in the shards: the own one, or one that a replica gave."""
+        context, applying = self._context, self._context.applying
+        if applying is not None and applying.commit == step + 1:
+            context.applying = None
+            context.waits.done(context.now, ("apply",))
+            context.held, context.parameter_hash = step + 1, parameter_hash
+            self._donor.applied(applying)
+        elif not self._follower.applied(step, parameter_hash):
+            return
+        self.changed()
+
+    def loaded(self, commit: int, parameter_hash: str) -> None:
+        """A state from elsewhere is in the shards."""
+        self._follower.loaded(commit, parameter_hash)
+        self.changed()
+
+    def changed(self) -> None:
+        """Go on where the shards hold what the step needs; get it where they do not."""
+        context = self._context
+        if context.ready:
+            self._follower.caught_up()
+            self._donor.serve()
+            if context.me.peer_id not in context.workers or not context.agreement.votes:
+                self._standing.tell()
+            self._replay()
+        elif context.applying is None:
+            if not context.agreement.votes:
+                self._standing.ask_in()
+            self._follower.seek()
