@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import os
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -46,7 +46,9 @@ class MeshActor:
         self._identity: Any = None
         self._address = ""
         self._asked_at = time.monotonic()
-        self._scratch = tempfile.mkdtemp(prefix="tessera-")
+        self._scratch = Path(self._spec.folder) / "scratch"  # what a killed process left there is removed
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.mkdir(mode=0o700)
         self._ending = False
         self._chronicle: Chronicle | None = None
         if ray.get_runtime_context().was_current_actor_reconstructed:
@@ -109,7 +111,7 @@ class MeshActor:
         spec, scratch = self._spec, self._scratch
 
         def shards(on_lost: Callable[[str], None], number: int) -> RayShardGroup:
-            return RayShardGroup(spec, os.path.join(scratch, f"rendezvous-{number}"), on_lost, number)
+            return RayShardGroup(spec, str(scratch / f"rendezvous-{number}"), on_lost, number)
 
         crypto = RunCrypto(self._identity, spec.run_id)
         await node.start(self._address, crypto, tuple(first), shards)
@@ -162,7 +164,10 @@ class MeshActor:
     def _tidy(self) -> None:
         shutil.rmtree(self._scratch, ignore_errors=True)
         if self._own_folder:
-            shutil.rmtree(self._spec.folder, ignore_errors=True)
+            folder = Path(self._spec.folder)
+            shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # the run's folder, when nobody else is in it
+                folder.parent.rmdir()
 
     async def _write(self) -> None:
         """Write the report; a disk that is full must not end the training."""

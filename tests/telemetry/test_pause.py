@@ -13,7 +13,7 @@ from tests.telemetry.runs import participants, status
 
 
 def test_a_pause_and_the_votes_that_are_missing_are_told_in_words() -> None:
-    calm = status(participants(6, 2))
+    calm = status(participants(6, 2), 3, 9)
     assert vote_lines(calm) == []
     votes = tuple(VoteStatus(name, name, 1, why) for name, why in (("ada", ""), ("ben", "cannot be reached")))
     paused = dataclasses.replace(calm, paused="1 of 2 votes can be had", committed_view=3, votes=votes)
