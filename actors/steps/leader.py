@@ -194,6 +194,8 @@ class Leader:
             self._validated.setdefault(message.index, message.loss)
         elif not self._survey.resetting.keys() & set(message.route):
             self._survey.ledger.through(message.index, message.loss, message.route)
+            if self._survey.ledger.missing([message.index]):
+                self._assigned = {}  # who counted it cannot be worked with: nobody drives it any more
         self._advance()
 
     def stuck(self, sender: str, message: Stuck) -> None:

@@ -63,9 +63,9 @@ class Origin:
         if key not in self._flying:
             context.ignore("a late return")
             return
+        context.waits.done(context.now, ("origin", *key), self._depth())
         self._landed(key)
         del self._flying[key]
-        context.waits.done(context.now, ("origin", *key), self._depth())
         done = Done(message.commit, message.index, message.purpose, message.loss, message.route)
         self._done[key] = done
         context.send(context.leader.peer_id, done)

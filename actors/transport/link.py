@@ -10,6 +10,7 @@ hello; the other side sees it, drops what it had queued, and tells its owner tha
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import secrets
 from typing import Protocol
@@ -27,6 +28,7 @@ from actors.transport.profile import Profile
 from actors.transport.schema import Lane
 from actors.transport.shaper import Shaper
 
+logger = logging.getLogger("tessera.transport")
 _ACK_BYTES = 1 << 20
 """Received bytes after which an acknowledgement is due at once."""
 _ACK_MESSAGES = 64
@@ -173,9 +175,17 @@ class PeerLink:
             if lane.connection is not None:
                 await asyncio.wait({lane.connection.closed})
                 pause = _DIAL_FIRST_S
-            elif await self._host.dial(self, lane.lane) is None:
+            elif not await self._dialled(lane):
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _DIAL_LONGEST_S)
+
+    async def _dialled(self, lane: LinkLane) -> bool:
+        """One attempt. Whatever goes wrong in it, there will be another one."""
+        try:
+            return await self._host.dial(self, lane.lane) is not None
+        except Exception:
+            logger.exception("dialling %s failed in an unexpected way", self.peer.name)
+            return False
 
     # --- time ----------------------------------------------------------------------------------------------------
 

@@ -65,18 +65,16 @@ async def dial(
     infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     async with asyncio.timeout(handshake_s):  # not wait_for: on Python 3.11 it can swallow a cancellation
         sock = await _connect_first(infos, buffer)
-    try:
-        _, protocol = await loop.create_connection(
-            factory,
-            sock=sock,
-            ssl=context,
-            server_hostname="",
-            ssl_handshake_timeout=handshake_s,
-            ssl_shutdown_timeout=SHUTDOWN_S,
-        )
-    except BaseException:
-        sock.close()
-        raise
+    # From here on asyncio owns the socket and closes it, also after a failure: were it closed here, its number could go
+    # to another socket while asyncio still watches it.
+    _, protocol = await loop.create_connection(
+        factory,
+        sock=sock,
+        ssl=context,
+        server_hostname="",
+        ssl_handshake_timeout=handshake_s,
+        ssl_shutdown_timeout=SHUTDOWN_S,
+    )
     return protocol
 
 
@@ -133,7 +131,8 @@ class Acceptor:
         self._handshake_s = handshake_s
         self._refusals = refusals
         self._buffer = buffer
-        self._pending: dict[asyncio.Task[None], socket.socket] = {}
+        self._pending: dict[asyncio.Task[None], socket.socket | None] = {}
+        """Handshakes under way; the socket as long as asyncio does not own it."""
         self._loop = asyncio.get_running_loop()
         self._retry: asyncio.TimerHandle | None = None
         # Not loop.sock_accept: cancelling it may drop a socket that was accepted in the same turn.
@@ -177,7 +176,7 @@ class Acceptor:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         sock = self._pending.pop(task)
-        if task.cancelled():
+        if sock is not None:  # cancelled before it began
             sock.close()
 
     async def _handshake(self, sock: socket.socket, address: str) -> None:
@@ -185,6 +184,9 @@ class Acceptor:
             sock.setblocking(False)
             with contextlib.suppress(OSError):  # the peer may be gone already; the handshake will say so
                 _set_options(sock, self._buffer)
+            task = asyncio.current_task()
+            assert task is not None
+            self._pending[task] = None
             await asyncio.get_running_loop().connect_accepted_socket(
                 self._factory,
                 sock,
@@ -193,5 +195,4 @@ class Acceptor:
                 ssl_shutdown_timeout=SHUTDOWN_S,
             )
         except OSError as error:
-            sock.close()
             self._refusals.count("tls-handshake", f"{address}: {type(error).__name__}: {error}")

@@ -37,7 +37,8 @@ RESTART_S = 2.0
 """A killed process is back after so long where its fault does not say."""
 HOPELESS_S = 100.0
 """A run that nothing can bring back must have been so for this long."""
-KINDS = ("crash", "pause", "cut", "one-way", "loss", "slow", "shard", "shard-pause")
+KINDS = ("crash", "pause", "cut", "one-way", "pair", "loss", "slow", "shard", "shard-pause")
+"""pair: two that cannot reach each other, while everybody else reaches both."""
 
 
 def step_setup(stages: int, **changes: Any) -> StepSetup:
@@ -508,8 +509,10 @@ class StepWorld(World):
             case "pause":
                 self.pause(who[0], fault.seconds)
                 self.kernel.after(fault.seconds + 0.001, self.review)
-            case "cut" | "one-way":
-                number = self.network.cut(peers, rest, both=fault.kind == "cut")
+            case "cut" | "one-way" | "pair":
+                if fault.kind == "pair":
+                    peers, rest = peers[:1], peers[1:]
+                number = self.network.cut(peers, rest, both=fault.kind != "one-way")
                 self.kernel.after(fault.seconds, self._heal, number)
             case "loss":
                 usual = self.network.quality
@@ -616,6 +619,8 @@ def random_faults(rng: random.Random, names: list[str], seconds: float, most: in
         value = 0.0
         if kind in ("cut", "one-way"):
             who = tuple(rng.sample(names, rng.randint(1, max(1, len(names) - 1))))
+        elif kind == "pair" and len(names) > 1:
+            who, length = tuple(rng.sample(names, 2)), 4 * length
         elif kind == "loss":
             who, value = (), rng.choice([0.05, 0.2])
         elif kind == "slow":
