@@ -55,6 +55,8 @@ class Report:
     """Hash of what all participants of a run must agree on."""
     number: int = -1
     """The last order of the leader that it had followed."""
+    unreachable: tuple[str, ...] = ()
+    """Replicas of its own stage that it cannot reach."""
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,7 @@ class Leader:
             return
         for peer, report in self._survey.reports.items():
             self._survey.take(peer, report)
+        self._separate()
         self.at = Stage.WORK
         self.consider()
 
@@ -150,34 +151,40 @@ class Leader:
         if self.at is Stage.GATHER:
             self._survey.reports[sender] = report
             return
-        before = (
-            sender in self._survey.workers(),
-            self._survey.ledger.counted.get(sender),
-            sender in self._survey.resetting,
-        )
+        before = self._known_of(sender)
         self._survey.reports[sender] = report
         if self._survey.resetting.get(sender, -1) <= report.number:
             self._survey.resetting.pop(sender, None)
         if sender not in self._survey.resetting:
             self._survey.take(sender, report)
+        apart = self._separate()
         if self.at is Stage.AVERAGE and isinstance(self._order, Average):
-            asked = any(sender in group for group in self._order.groups.values())
+            averaging = {peer for group in self._order.groups.values() for peer in group}
             fits = report.held == context.step and set(report.counted) == set(self._order.counted.get(sender, ()))
-            if not asked or fits:
+            if apart & averaging:
+                self._break_off(f"{context.names(apart)} cannot take part")
+            elif sender in averaging and not fits:
+                self._break_off(f"{context.name(sender)} had counted something else than the routes say")
+            else:
                 return
-            self._break_off(f"{context.name(sender)} had counted something else than the routes say")
-            self._assigned = {}
             self.consider()
             return
-        after = (
-            sender in self._survey.workers(),
-            self._survey.ledger.counted.get(sender),
-            sender in self._survey.resetting,
-        )
-        if before == after and self.at is Stage.WORK and not self.paused:
+        if before == self._known_of(sender) and self.at is Stage.WORK and not self.paused:
             return
         self._assigned = {}
         self.consider()
+
+    def _known_of(self, peer: str) -> tuple[object, ...]:
+        survey = self._survey
+        return survey.workers(), survey.ledger.counted.get(peer), peer in survey.resetting
+
+    def _separate(self) -> set[str]:
+        """Replicas that cannot reach each other do not both take part."""
+        apart = self._survey.separate()
+        for peer in apart:
+            why = "another replica of its stage cannot reach it"
+            self._context.note("excluded", f"step {self._context.step}: {self._context.named(peer)} is left out: {why}")
+        return apart
 
     def join(self, sender: str, message: Join) -> None:
         """Somebody without a vote wants one."""

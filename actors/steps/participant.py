@@ -424,6 +424,8 @@ class Participant:
             mine = agreement.leader.peer_id == context.me.peer_id
             self._leader.begin_slot(0 if mine else None)
             self._succession.watch()
+            if self._standing.unreachable():
+                self._standing.tell()
         self._quorum.review()
         self._holdings.changed()
         if not context.ready:
@@ -471,4 +473,6 @@ class Participant:
         self._leader.peers_changed()
         if context.leader.peer_id == peer:
             self._succession.watch()
+        elif peer in self._standing.unreachable() and context.agreement.votes:
+            self._standing.tell()
         self._quorum.review()

@@ -28,7 +28,13 @@ class Standing:
             context.data_ok,
             context.setup.config_hash,
             context.order[2] if followed else -1,
+            self.unreachable(),
         )
+
+    def unreachable(self) -> tuple[str, ...]:
+        """Replicas of the own stage that cannot be reached from here."""
+        context = self._context
+        return tuple(m.peer_id for m in context.view.replicas(context.me.stage) if m.peer_id not in context.usable)
 
     def tell(self) -> None:
         """To the leader; from outside, to all, as a request to be let in."""

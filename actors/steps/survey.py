@@ -73,6 +73,18 @@ class Survey:
         """Numbers of the processes that reported."""
         return {peer: report.life for peer, report in self.reports.items()}
 
+    def separate(self) -> set[str]:
+        """Leave out one of two replicas that cannot reach each other, for they cannot average; returns who is new."""
+        out = set()
+        for peer in self.workers():
+            for other in self.reports[peer].unreachable:
+                both_here = peer not in self.excluded and other in self.workers()
+                if both_here and self.stage_of(other) == self.stage_of(peer):
+                    self.excluded.add(max(peer, other))
+                    self.ledger.forget(max(peer, other))
+                    out.add(max(peer, other))
+        return out
+
     def wrong_config(self) -> str:
         """Why these members cannot train together, empty when they can."""
         context = self._context

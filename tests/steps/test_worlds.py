@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -45,7 +46,7 @@ def test_thousands_of_disturbed_runs_keep_the_contract() -> None:
     for kind, count in sorted(reached.items()):
         print(f"{count:6} seeds reached {kind}")  # noqa: T201  (shown with -s, and when it fails)
     assert not broken, broken[0]
-    for kind in ("crash", "pause", "cut", "one-way", "loss", "slow", "shard", "shard-pause"):
+    for kind in ("crash", "pause", "cut", "one-way", "pair", "loss", "slow", "shard", "shard-pause"):
         for state in ("work", "average", "vote", "gather", "apply"):
             met = reached[f"{kind} / leader in {state}"] + reached[f"{kind} / member in {state}"]
             assert met > 0 or SEEDS < 3000, f"no seed met {kind} while the leader was in {state}"
@@ -183,3 +184,16 @@ def test_all_restarted_without_memory_do_not_begin_another_run() -> None:
         world.begin(Fault(8.0, "crash", (node.name,), 2.0))
     world.run(200.0)
     assert world.decided == committed
+
+
+@pytest.mark.parametrize("pair", [("s0r0", "s0r1"), ("s0r0", "s1r0"), ("s1r0", "s2r0"), ("s0r0", "s2r0")], ids=str)
+def test_two_that_cannot_reach_each_other_do_not_hold_up_the_rest(pair: tuple[str, str]) -> None:
+    """As behind routers through which some pairs find no way: nobody is dead, so nobody leaves the view."""
+    world = StepWorld(1, [3, 3, 3], trace=Trace(), steps=16, validate_every=0, microbatches=9)
+    world.run(4.0)
+    world.begin(Fault(4.0, "pair", pair, 1e9))
+    assert world.settle(1000) == ""
+    times = [world.committed_at[step] for step in sorted(world.committed_at)]
+    between = sorted(after - before for before, after in itertools.pairwise(times))
+    assert between[len(between) // 2] < 2 * between[1], "most steps take as long as undisturbed ones"
+    assert not any(kind == "view" and "without" in text for _, _, kind, text in world.said)
