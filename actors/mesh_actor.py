@@ -46,9 +46,7 @@ class MeshActor:
         self._identity: Any = None
         self._address = ""
         self._asked_at = time.monotonic()
-        self._scratch = Path(self._spec.folder) / "scratch"  # what a killed process left there is removed
-        shutil.rmtree(self._scratch, ignore_errors=True)
-        self._scratch.mkdir(mode=0o700)
+        self._scratch = Path(self._spec.folder) / "scratch"
         self._ending = False
         self._chronicle: Chronicle | None = None
         if ray.get_runtime_context().was_current_actor_reconstructed:
@@ -69,10 +67,17 @@ class MeshActor:
             log.error("%s cannot come back: %s", self._spec.name, error)
             ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
 
-    async def open(self) -> tuple[str, bytes, bool]:
-        """Load or make the identity; return (peer id, public key, whether it has a certificate)."""
+    async def open(self, *, anew: bool = False) -> tuple[str, bytes, bool]:
+        """Load or make the identity; return (peer id, public key, whether it has a certificate).
+
+        `anew`: a run begins, so whatever an earlier run of this name left in the own folder is of no use.
+        """
         from actors.transport.identity import Identity
 
+        if anew and self._own_folder:
+            shutil.rmtree(self._spec.folder, ignore_errors=True)
+        shutil.rmtree(self._scratch, ignore_errors=True)  # a process that was killed left it
+        self._scratch.mkdir(mode=0o700, parents=True)
         self._identity = Identity.load_or_create(Path(self._spec.folder))
         self._asked_at = time.monotonic()
         return self._identity.peer_id, self._identity.public_key, self._identity.has_certificate

@@ -261,7 +261,7 @@ def _note_run(config: RunConfig, cluster: LocalCluster | None) -> Path:
     """Leave a note from which `status` finds the run's Ray."""
     note = runs_folder() / f"{config.run_id}.json"
     address = cluster.address if cluster else ray.get_runtime_context().gcs_address
-    token = cluster.token if cluster else ""
+    token = cluster.token if cluster else os.environ.get("RAY_AUTH_TOKEN", "")
     about = {"run_id": config.run_id, "address": address, "token": token, "driver": os.getpid()}
     handle = os.open(note, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "w") as stream:

@@ -207,7 +207,8 @@ def launch(config: RunConfig, sink: OpenReport, say: Callable[[str], None], star
             name=spec.actor_name, namespace=NAMESPACE, lifetime="detached", scheduling_strategy="SPREAD"
         )
         started.append(Launched(spec, options.remote(spec)))
-    opened = ray.get([entry.actor.open.remote() for entry in started], timeout=START_S)
+    anew = members is None
+    opened = ray.get([entry.actor.open.remote(anew=anew) for entry in started], timeout=START_S)
     certificates = _certificates(config, specs, opened) if members is None else [(b"", b"")] * len(specs)
     say("exchanging certificates and addresses")
     calls = [entry.actor.listen.remote(*pair) for entry, pair in zip(started, certificates, strict=True)]
