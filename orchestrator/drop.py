@@ -19,7 +19,7 @@ from actors.steps.ballots import dismissal
 from actors.transport.errors import IdentityError
 from actors.transport.identity import Owner
 from orchestrator.config import ConfigError
-from orchestrator.status import Window, find_run
+from orchestrator.status import attached
 
 RISK = (
     "If any of them still runs where it cannot be seen from here, with a majority of the votes, the run goes on there, "
@@ -40,14 +40,11 @@ def drop_votes(run: str, address: str, names: Sequence[str], owner: str, *, sure
 
     Raises ConfigError.
     """
-    address, run = find_run(run, address)
-    import ray  # only now: Ray reads its token when it is imported
+    with attached(run, address) as window:
+        import ray
 
-    from actors.spec import NAMESPACE
+        from actors.spec import NAMESPACE
 
-    ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level="ERROR")
-    try:
-        window = Window(run, address, "")
         status = window.ask()
         _show(status, console)
         if not names:
@@ -56,14 +53,12 @@ def drop_votes(run: str, address: str, names: Sequence[str], owner: str, *, sure
         console.print(RISK, highlight=False)
         if not sure and not _confirmed(console):
             return 1
-        signature = _owner(run, owner).sign(dismissal(run, status.committed_view, voters)).hex()
+        signature = _owner(window.run, owner).sign(dismissal(run, status.committed_view, voters)).hex()
         for name in window.names():
             with contextlib.suppress(ray.exceptions.RayError, ValueError):
                 actor = ray.get_actor(name, namespace=NAMESPACE)
                 actor.dismiss.remote(status.committed_view, voters, signature)
         console.print(f"Told the participants here to go on without {', '.join(names)}.", highlight=False)
-    finally:
-        ray.shutdown()
     return 0
 
 

@@ -7,6 +7,7 @@ import json
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +34,7 @@ def show_status(run: str, address: str, *, via: str, as_json: bool, watch: bool,
         watch: ask again every second.
         console: where people read.
     """
-    address, run = find_run(run, address)
-    import ray  # only now: Ray reads its token when it is imported
-
-    from actors.spec import NAMESPACE
-
-    ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level="ERROR")
-    try:
-        window = Window(run, address, via)
+    with attached(run, address, via) as window:
         if watch:
             with contextlib.suppress(KeyboardInterrupt):  # a person has seen enough
                 _watch(window, as_json=as_json, console=console)
@@ -48,9 +42,28 @@ def show_status(run: str, address: str, *, via: str, as_json: bool, watch: bool,
             sys.stdout.write(json.dumps(status_json(window.ask()), indent=1) + "\n")
         else:
             console.print(render_status(window.ask()))
+    return 0
+
+
+@contextlib.contextmanager
+def attached(run: str, address: str, via: str = "") -> Iterator[Window]:
+    """A window into a run, through its Ray cluster. Raises ConfigError where that cannot be used."""
+    address, run = find_run(run, address)
+    import ray  # only now: Ray reads its token when it is imported
+
+    from actors.spec import NAMESPACE
+
+    try:
+        ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"the Ray at {address} cannot be used ({str(error).splitlines()[0]}): if it wants a token, set "
+            "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN as where it was started."
+        ) from None
+    try:
+        yield Window(run, address, via)
     finally:
         ray.shutdown()
-    return 0
 
 
 class Window:
@@ -60,7 +73,7 @@ class Window:
     """
 
     def __init__(self, run: str, address: str, via: str) -> None:
-        self._run, self._address, self._via = run, address, via
+        self.run, self.address, self._via = run, address, via
         self._favourite = ""
 
     def ask(self) -> MeshStatus:
@@ -79,7 +92,7 @@ class Window:
             return status
         who = f"participant {self._via!r}" if self._via else "no participant"
         ending = " does not answer" if self._via else " answers"
-        raise ConfigError(f"{who} of run {self._run}{ending} at {self._address}: it may have ended.")
+        raise ConfigError(f"{who} of run {self.run}{ending} at {self.address}: it may have ended.")
 
     def names(self) -> list[str]:
         """Names of the run's participants at this Ray."""
@@ -88,12 +101,12 @@ class Window:
         from actors.spec import NAMESPACE
 
         names = [entry["name"] for entry in list_named_actors(all_namespaces=True) if entry["namespace"] == NAMESPACE]
-        meshes = sorted(name for name in names if name.startswith(f"tessera/{self._run}/") and name.count("/") == 3)
+        meshes = sorted(name for name in names if name.startswith(f"tessera/{self.run}/") and name.count("/") == 3)
         if self._via:
             known = {name.split("/")[3]: name for name in meshes}
             if self._via not in known:
                 there = ", ".join(sorted(known)) or "nobody"
-                raise ConfigError(f"there is no participant {self._via!r} in run {self._run}; there is {there}.")
+                raise ConfigError(f"there is no participant {self._via!r} in run {self.run}; there is {there}.")
             return [known[self._via]]
         return sorted(meshes, key=lambda name: name != self._favourite)
 
