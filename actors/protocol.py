@@ -6,6 +6,7 @@ from actors.steps import ballots, messages
 from actors.transport.schema import Lane, MessageRegistry, TrafficClass
 
 CONTROL = (
+    messages.Dropped,
     messages.Returned,
     messages.Done,
     messages.Want,

@@ -15,7 +15,7 @@ from itertools import count
 
 from actors.steps.context import Context
 from actors.steps.events import Compute, Computed, Discard, Job, JobKind, Payload, Tensors
-from actors.steps.messages import Backward, Forward, Purpose, Returned
+from actors.steps.messages import Backward, Dropped, Forward, Purpose, Returned
 
 DEPTH = 2
 """Jobs given to the shards at once: one runs, one waits there, so that the shard never idles for a round trip."""
@@ -68,7 +68,12 @@ class Hop:
         self.frozen = False
 
     def reset(self) -> None:
-        """Forget everything that was counted, the shards too."""
+        """Forget everything that was counted, the shards too. What is under way here is asked for again."""
+        context = self._context
+        for entry in self._entries.values():
+            message = entry.message
+            to = entry.sender if message.purpose is Purpose.TRAIN else message.origin
+            context.send(to, Dropped(message.commit, message.index, message.purpose, message.stage, message.retry))
         self._drop()
         self._context.out.append(Discard())
 
@@ -218,6 +223,15 @@ class Hop:
             if entry.output is not None and entry.next_hop not in able:
                 entry.retry += 1
                 self._send_forward(entry)
+
+    def dropped(self, peer: str, message: Dropped) -> None:
+        """The next hop forgot what it was sent."""
+        entry = self._entries.get((message.purpose, message.index))
+        if entry is None or entry.output is None or entry.next_hop != peer:
+            self._context.ignore("a late request for an activation")
+        elif entry.message.retry + entry.retry == message.retry:
+            entry.retry += 1
+            self._send_forward(entry)
 
     def overdue(self, purpose: Purpose, index: int) -> None:
         """No gradient in time: another replica gets the work, or the same again where there is no other."""

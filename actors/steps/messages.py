@@ -70,6 +70,18 @@ class Backward:
 
 
 @dataclass(frozen=True)
+class Dropped:
+    """To whoever sent an activation: it was forgotten together with all that was counted, so send it again."""
+
+    commit: int
+    index: int
+    purpose: Purpose
+    stage: int
+    retry: int
+    """Of the activation."""
+
+
+@dataclass(frozen=True)
 class Returned:
     """To the origin: its microbatch is through (from stage 0 for training, from the last stage for validation)."""
 

@@ -7,9 +7,11 @@ from collections import deque
 from actors.steps.ballots import Plan
 from actors.steps.context import Context
 from actors.steps.events import TokensOf
-from actors.steps.messages import Done, Forward, Purpose, Returned, Route
+from actors.steps.messages import Done, Dropped, Forward, Purpose, Returned, Route
 
 Key = tuple[Purpose, int]
+RETRIES = 1000
+"""An origin's retry counts so many of those that hops make of one attempt."""
 
 
 class Origin:
@@ -80,6 +82,13 @@ class Origin:
             if first in lost or (lost and key[0] is Purpose.VALIDATE):
                 self.overdue(*key)
 
+    def dropped(self, peer: str, message: Dropped) -> None:
+        """A hop forgot what this origin sent into the pipeline."""
+        key = (message.purpose, message.index)
+        current = message.retry // RETRIES == self._retries.get(key, 0)
+        if key in self._flying and peer in self._flying[key] and current:
+            self.overdue(*key)
+
     def overdue(self, purpose: Purpose, index: int) -> None:
         """It did not come back in time: once more."""
         key = (purpose, index)
@@ -107,7 +116,7 @@ class Origin:
             f"{context.named(route[0])} and it did not come back"
         )
         context.waits.start(context.now, ("origin", *key), "origin", text, self._depth(), route[0])
-        retry = self._retries.get(key, 0) * 1000  # above all that hops raise it by
+        retry = self._retries.get(key, 0) * RETRIES
         message = Forward(context.step, index, purpose, 0, context.me.peer_id, retry, route)
         if route[0]:
             context.send(route[0], message, TokensOf(context.step, index, purpose))

@@ -28,7 +28,9 @@ from actors.steps.messages import (
     AverageChunk,
     Backward,
     Done,
+    Dropped,
     Forward,
+    Purpose,
     Returned,
     Slice,
     StateChunk,
@@ -261,7 +263,7 @@ class Participant:
             case StateChunk() | AverageChunk():
                 if isinstance(payload, tuple) and not self.finished:
                     self._take_state(peer, message, payload[0])
-            case Forward() | Backward() | Returned() | Done() | Slice():
+            case Forward() | Backward() | Dropped() | Returned() | Done() | Slice():
                 self._work(peer, message, payload)
             case _:
                 self._slot_message(peer, message)
@@ -276,7 +278,9 @@ class Participant:
         if slot < self._context.decision.slot:
             self._context.send(peer, ballots.Decided(self._context.decision))
 
-    def _work(self, peer: str, message: Forward | Backward | Returned | Done | Slice, payload: Payload) -> None:
+    def _work(
+        self, peer: str, message: Forward | Backward | Dropped | Returned | Done | Slice, payload: Payload
+    ) -> None:
         context = self._context
         if message.commit < context.step or self.finished:
             context.ignore(f"{type(message).__name__.lower()} of an earlier step")
@@ -295,6 +299,11 @@ class Participant:
             case Slice() if isinstance(payload, tuple):
                 self._averaging.slice(peer, message, payload[0])
                 self._orders.report_average()
+            case Dropped():
+                if message.stage == 0 or message.purpose is Purpose.VALIDATE:
+                    self._origin.dropped(peer, message)
+                else:
+                    self._hop.dropped(peer, message)
             case Returned():
                 self._origin.returned(message)
             case Done():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from actors.steps.ballots import Report
 from actors.steps.context import Context
 from actors.steps.ledger import Ledger
@@ -74,16 +76,28 @@ class Survey:
         return {peer: report.life for peer, report in self.reports.items()}
 
     def separate(self) -> set[str]:
-        """Leave out one of two replicas that cannot reach each other, for they cannot average; returns who is new."""
-        out = set()
-        for peer in self.workers():
-            for other in self.reports[peer].unreachable:
-                both_here = peer not in self.excluded and other in self.workers()
-                if both_here and self.stage_of(other) == self.stage_of(peer):
-                    self.excluded.add(max(peer, other))
-                    self.ledger.forget(max(peer, other))
-                    out.add(max(peer, other))
+        """Leave out as few as it takes that all replicas of a stage reach each other, or they cannot average.
+
+        Returns who is newly left out.
+        """
+        out: set[str] = set()
+        while pairs := self._apart():
+            counts = Counter(peer for pair in pairs for peer in pair)
+            worst = max(counts, key=lambda peer: (counts[peer], peer))
+            self.excluded.add(worst)
+            self.ledger.forget(worst)
+            out.add(worst)
         return out
+
+    def _apart(self) -> set[tuple[str, str]]:
+        """Pairs of workers of one stage of which one cannot reach the other."""
+        workers = set(self.workers())
+        return {
+            (min(peer, other), max(peer, other))
+            for peer in workers
+            for other in self.reports[peer].unreachable
+            if other in workers and self.stage_of(other) == self.stage_of(peer)
+        }
 
     def wrong_config(self) -> str:
         """Why these members cannot train together, empty when they can."""
