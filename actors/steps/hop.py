@@ -38,6 +38,8 @@ class _Entry:
     """What was sent on and must be kept: the gradient is not back."""
     next_hop: str = ""
     retry: int = 0
+    sent_retry: int = -1
+    """Retry number of what was sent on last."""
     loss: float = 0.0
     route: tuple[str, ...] = ()
 
@@ -193,7 +195,7 @@ class Hop:
             del self._entries[message.purpose, message.index]
         if planned:
             route = (*message.route[:stage], planned, *message.route[stage + 1 :])
-            retry = message.retry + entry.retry
+            retry = entry.sent_retry = message.retry + entry.retry
             onward = replace(message, stage=stage, retry=retry, route=route)
             assert entry.output is not None
             context.send(planned, onward, entry.output)
@@ -229,7 +231,7 @@ class Hop:
         entry = self._entries.get((message.purpose, message.index))
         if entry is None or entry.output is None or entry.next_hop != peer:
             self._context.ignore("a late request for an activation")
-        elif entry.message.retry + entry.retry == message.retry:
+        elif entry.sent_retry == message.retry:
             entry.retry += 1
             self._send_forward(entry)
 
