@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -51,15 +52,14 @@ class Cell:
         """For a person, and for `--cells`."""
         return f"{self.victim} / {PHASE_NAMES[self.phase] if self.phase else 'any'} / {self.fault}"
 
-    @property
-    def schedule(self) -> str:
-        """What happens."""
+    def fault_at(self, step: int) -> str:
+        """What happens, as a schedule says it."""
         if self.victim == "driver":
-            return FAULTS[self.fault].format(who="driver") + f" step {AT}"
+            return FAULTS[self.fault].format(who="driver") + f" step {step}"
         who = VICTIMS[self.victim]
         if self.fault.startswith("links"):
             who = who.split(" ")[0]
-        return FAULTS[self.fault].format(who=who) + f" step {AT} {self.phase}"
+        return FAULTS[self.fault].format(who=who) + f" step {step} {self.phase}"
 
     @property
     def steps(self) -> int:
@@ -81,22 +81,32 @@ def cells() -> list[Cell]:
 
 def verdict(bench: Bench, cell: Cell, reference: dict[str, Any], number: int) -> tuple[bool, str]:
     """Run a cell; return whether all is well, and what to write into the table."""
-    run_id = f"cell-{number}"
-    settings = [*SETTINGS, f"train.steps={cell.steps}", f"faults=[{cell.schedule}]"]
-    process = bench.start("simulate", settings, run_id)
-    output, _ = process.communicate(timeout=300)
-    if cell.victim == "driver" and cell.fault == "SIGKILL":
-        _wait_for_report(bench, run_id)
-    report = bench.report(run_id, output)
-    wrong = problems(report, reference, cell.steps, 4)
-    hit = {event["participant"] for event in report["events"] if event["kind"] == "fault"}
-    last = report["steps"][-1]["hashes"] if report["steps"] else {}
-    if absent := sorted(name for name in hit if name and name not in last):
-        wrong.append(f"{', '.join(absent)} did not come back")
+    report = run_cells(bench, [cell], cell.steps, f"cell-{number}")
+    wrong = wrong_with(report, reference, cell.steps)
     if wrong:
         return False, "; ".join(wrong[:3])
     times = [step["time"] for step in report["steps"]]
     return True, f"{max(after - before for before, after in pairwise(times)):.1f} s"
+
+
+def run_cells(bench: Bench, wanted: Sequence[Cell], steps: int, run_id: str, apart: int = 0) -> dict[str, Any]:
+    """Run cells, one after the other in one run, so many steps apart; return its report."""
+    faults = [cell.fault_at(AT + apart * number) for number, cell in enumerate(wanted)]
+    process = bench.start("simulate", [*SETTINGS, f"train.steps={steps}", f"faults=[{', '.join(faults)}]"], run_id)
+    output, _ = process.communicate(timeout=600)
+    if Cell("driver", None, "SIGKILL") in wanted:
+        _wait_for_report(bench, run_id)
+    return bench.report(run_id, output)
+
+
+def wrong_with(report: dict[str, Any], reference: dict[str, Any], steps: int) -> list[str]:
+    """What is wrong with a run in which cells happened; one sentence each."""
+    wrong = problems(report, reference, steps, 4)
+    hit = {event["participant"] for event in report["events"] if event["kind"] == "fault"}
+    last = report["steps"][-1]["hashes"] if report["steps"] else {}
+    if absent := sorted(name for name in hit if name and name not in last):
+        wrong.append(f"{', '.join(absent)} did not come back")
+    return wrong
 
 
 def _wait_for_report(bench: Bench, run_id: str) -> None:

@@ -8,29 +8,33 @@ from typing import Any
 
 import pytest
 
-from actors.faults.schedule import Phase
+from actors.faults.schedule import Phase, parse
 from orchestrator.bench_elastic import Bench
-from orchestrator.bench_grid import SETTINGS, Cell, verdict
+from orchestrator.bench_grid import AT, SETTINGS, Cell, run_cells, wrong_with
 from orchestrator.verify import problems
 from tests.system.conftest import Cluster
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(420)]
 
-CELLS = [
+KILLS = [
     Cell("mesh process", Phase.FORWARD, "SIGKILL"),
     Cell("mesh process", Phase.DECIDED, "SIGKILL"),
     Cell("shard process", Phase.BACKWARD, "SIGKILL"),
     Cell("shard process", Phase.AVERAGING, "SIGKILL"),
     Cell("whole participant", Phase.BACKWARD, "SIGKILL"),
     Cell("whole participant", Phase.PREPARED, "SIGKILL"),
+    Cell("two at once", Phase.DECIDED, "SIGKILL"),
     Cell("step leader", Phase.AVERAGING, "SIGKILL"),
     Cell("step leader", Phase.PREPARED, "SIGKILL"),
-    Cell("two at once", Phase.DECIDED, "SIGKILL"),
-    Cell("step leader", Phase.FORWARD, "SIGSTOP 20 s"),
-    Cell("shard process", Phase.DECIDED, "SIGSTOP 20 s"),
-    Cell("two at once", Phase.PREPARED, "links cut 20 s"),
     Cell("driver", None, "SIGKILL"),
 ]
+SILENCES = [
+    Cell("step leader", Phase.FORWARD, "SIGSTOP 20 s"),
+    Cell("two at once", Phase.PREPARED, "links cut 20 s"),
+    Cell("shard process", Phase.DECIDED, "SIGSTOP 20 s"),
+]
+RUNS = {"kills": (KILLS, 18, 230), "silences": (SILENCES, 30, 150)}
+"""Cells that happen one after the other in one run, so many steps apart, in a run of so many steps."""
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +44,19 @@ def bench(cluster: Cluster) -> Bench:
 
 @pytest.fixture(scope="module")
 def reference(bench: Bench) -> dict[str, Any]:
-    longest = max(cell.steps for cell in CELLS)
+    longest = max(steps for _, _, steps in RUNS.values())
     return bench.run("reference", [*SETTINGS, f"train.steps={longest}"], "grid-plain")
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name.replace(" ", "-"))
-def test_a_cell_of_the_grid(bench: Bench, reference: dict[str, Any], cell: Cell) -> None:
-    well, text = verdict(bench, cell, reference, CELLS.index(cell))
-    assert well, text
+@pytest.mark.parametrize("name", RUNS)
+def test_a_dozen_cells_of_the_grid(bench: Bench, reference: dict[str, Any], name: str) -> None:
+    cells, apart, steps = RUNS[name]
+    report = run_cells(bench, cells, steps, f"grid-{name}", apart)
+    assert wrong_with(report, reference, steps) == []
+    happened = [event["detail"] for event in report["events"] if event["kind"] == "fault"]
+    for number, cell in enumerate(cells):
+        text = str(parse(cell.fault_at(AT + apart * number)))
+        assert any(detail.startswith(f"{text}: ") for detail in happened), text
     assert bench.orphans() == 0
 
 
