@@ -50,6 +50,9 @@ class MeshTransport(Transport, Protocol):
     def gossip(self) -> GossipLinks:
         """Links of the mesh."""
 
+    def nobody_listens(self, peer_id: str, address: str) -> None:
+        """Gossip was refused at the peer's address: what is broken there is lost at once."""
+
     def block(self, peers: set[str], *, incoming: bool = True) -> None:
         """Fault injection: nothing passes to (and from) these peers any more; an empty set heals."""
 
@@ -337,6 +340,8 @@ class Node:
 
     def on_gossip_unreachable(self, peer_id: str, address: str, refused: bool) -> None:
         """A gossip link did not form."""
+        if refused and peer_id:
+            self.transport.nobody_listens(peer_id, address.removeprefix("tcp:"))
         if self.mesh is not None:
             self.mesh.on_gossip_unreachable(peer_id, address, refused)
 

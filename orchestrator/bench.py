@@ -119,7 +119,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     figures = run[options.name]()
     table = Table("figure", "value", title=f"bench {options.name} ({os.cpu_count()} cores)")
     for figure, value in figures.items():
-        table.add_row(figure, f"{value:.3f}" if value < 100 else f"{value:,.0f}")
+        small = 0 < abs(value) < 0.001
+        table.add_row(figure, f"{value:.1e}" if small else f"{value:.3f}" if value < 100 else f"{value:,.0f}")
     Console().print(table)
     if options.json:
         Path(options.json).write_text(json.dumps({"figures": figures}, indent=1) + "\n")

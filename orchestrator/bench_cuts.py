@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import random
+import sys
 import threading
 import time
 from typing import Any
 
 import psutil
 
-from orchestrator.bench_elastic import MODEL, Bench, bench_cluster
+from orchestrator.bench_elastic import MODEL, bench_cluster
 from orchestrator.verify import problems, relative_error
 
 FAST = ["emulate.tokens_per_s=300", "train.microbatches=9"]
@@ -63,7 +64,7 @@ def _minority_commits(report: dict[str, Any], victims: set[str], begin: float, e
 
 
 def kills(given: argparse.Namespace) -> dict[str, float]:
-    """SIGKILL from outside to any process of the run, at random moments, for so many minutes."""
+    """SIGKILL from outside to any process of the run, its driver too, at random moments, for so many minutes."""
     rng = random.Random(given.seed)
     steps = int(given.kills * 60 / 1.5)
     settings = [*MODEL, *FAST, f"train.steps={steps}", *given.set]
@@ -76,16 +77,21 @@ def kills(given: argparse.Namespace) -> dict[str, float]:
         while run.poll() is None and not (journal.exists() and journal.read_text().count("\n") > 3):
             time.sleep(0.5)
         count, end = 0, time.monotonic() + 60 * given.kills
-        while time.monotonic() < end and run.poll() is None:
+        while time.monotonic() < end and bench.actors():
             time.sleep(rng.uniform(5, 15))
-            count += _kill_any(bench, rng)
-        reader.join(60 * given.kills + 300)
-        run.kill()
-        report = bench.report("killed")
+            count += _kill_any(
+                [*bench.actors(), psutil.Process(run.pid)] if run.poll() is None else bench.actors(), rng
+            )
+        driver_killed = run.poll() is not None and run.returncode < 0
+        report = bench.wait_for_report("killed", 60 * given.kills + 300)
         orphans = bench.orphans()
+        run.kill()
     wrong = problems(report, reference, steps, 9)
+    for text in wrong[:10]:
+        sys.stdout.write(f"{text}\n")
     return {
         "outside_kills": count,
+        "driver_killed": float(driver_killed),
         "steps": len(report["steps"]),
         "max_relative_loss_error": relative_error(report, reference),
         "problems": len(wrong),
@@ -93,8 +99,7 @@ def kills(given: argparse.Namespace) -> dict[str, float]:
     }
 
 
-def _kill_any(bench: Bench, rng: random.Random) -> int:
-    found = bench.actors()
+def _kill_any(found: list[psutil.Process], rng: random.Random) -> int:
     if not found:
         return 0
     with contextlib.suppress(psutil.Error):

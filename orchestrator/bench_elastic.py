@@ -102,7 +102,14 @@ class Bench:
         report: dict[str, Any] = json.loads(path.read_text())
         return report
 
-    def actors(self, run_id: str = "") -> list[psutil.Process]:
+    def wait_for_report(self, name: str, seconds: float, output: str = "") -> dict[str, Any]:
+        """The report of a run that may have lost its driver, as soon as it tells of the end."""
+        until, path = time.monotonic() + seconds, self.folder / name / "report.json"
+        while time.monotonic() < until and not (path.exists() and _tells_the_end(path)):
+            time.sleep(0.5)
+        return self.report(name, output)
+
+    def actors(self) -> list[psutil.Process]:
         """The cluster's processes that are participants."""
         found = []
         for process in psutil.Process(self.keeper).children(recursive=True):
@@ -117,6 +124,12 @@ class Bench:
         while (left := self.actors()) and time.monotonic() < until:
             time.sleep(0.5)
         return len(left)
+
+
+def _tells_the_end(path: Path) -> bool:
+    with contextlib.suppress(ValueError):  # it is being written
+        return json.loads(path.read_text())["totals"]["outcome"] in ("finished", "failed", "stopped")
+    return False
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -94,9 +93,7 @@ def run_cells(bench: Bench, wanted: Sequence[Cell], steps: int, run_id: str, apa
     faults = [cell.fault_at(AT + apart * number) for number, cell in enumerate(wanted)]
     process = bench.start("simulate", [*SETTINGS, f"train.steps={steps}", f"faults=[{', '.join(faults)}]"], run_id)
     output, _ = process.communicate(timeout=600)
-    if Cell("driver", None, "SIGKILL") in wanted:
-        _wait_for_report(bench, run_id)
-    return bench.report(run_id, output)
+    return bench.wait_for_report(run_id, 180.0 if Cell("driver", None, "SIGKILL") in wanted else 0.0, output)
 
 
 def wrong_with(report: dict[str, Any], reference: dict[str, Any], steps: int) -> list[str]:
@@ -107,13 +104,6 @@ def wrong_with(report: dict[str, Any], reference: dict[str, Any], steps: int) ->
     if absent := sorted(name for name in hit if name and name not in last):
         wrong.append(f"{', '.join(absent)} did not come back")
     return wrong
-
-
-def _wait_for_report(bench: Bench, run_id: str) -> None:
-    until = time.monotonic() + 120
-    path = bench.folder / run_id / "report.json"
-    while time.monotonic() < until and not (path.exists() and '"outcome": "finished"' in path.read_text()):
-        time.sleep(0.5)
 
 
 def grid(given: argparse.Namespace) -> dict[str, float]:

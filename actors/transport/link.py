@@ -193,11 +193,20 @@ class PeerLink:
         """Our own loop stood still for so many seconds."""
         self._liveness.excuse(stall)
 
+    def refused(self) -> None:
+        """Nobody listens at the peer's address; with broken connections that means that its process is gone."""
+        now = self._loop.time()
+        self._liveness.refused(now)
+        self._judge(now)
+
+    def _judge(self, now: float) -> None:
+        reason = self._liveness.verdict(now)
+        if reason is not None and not self._closed:
+            self._lose(reason)
+
     def tick(self, now: float) -> None:
         """Ping when it is time; judge."""
-        reason = self._liveness.verdict(now)
-        if reason is not None:
-            self._lose(reason)
+        self._judge(now)
         busy = now - self._used_at < _BUSY_S or not self.idle
         interval = self._host.profile.ping_s if busy else self._host.profile.idle_ping_s
         if now >= self._pinged_at + interval and self.lanes[Lane.CONTROL].live:

@@ -1,12 +1,18 @@
 """When is a peer lost? Pure arithmetic over times that are handed in.
 
-Three clocks run: since the link was wanted and never formed, since it broke, and since the peer was last heard. A
+A peer whose connections broke and whose machine refuses new ones is lost at once: its process is not there. Otherwise
+three clocks run: since the link was wanted and never formed, since it broke, and since the peer was last heard. A
 stall of our own event loop is added to all of them: a process that was not running cannot accuse others of silence.
 """
 
 from __future__ import annotations
 
+import math
+
 from actors.transport.profile import Profile
+
+TOGETHER_S = 1.0
+"""A refusal may be noticed by so much earlier than the break that belongs to it."""
 
 
 class Liveness:
@@ -17,6 +23,7 @@ class Liveness:
         self._wanted_at = now
         self._broken_at: float | None = None
         self._heard_at = now
+        self._refused_at = -math.inf
         self.up = False
         """Both lanes work."""
         self.lost = False
@@ -35,6 +42,10 @@ class Liveness:
     def heard(self, now: float) -> None:
         """Bytes came from the peer."""
         self._heard_at = now
+
+    def refused(self, now: float) -> None:
+        """Nobody listens at the peer's address."""
+        self._refused_at = now
 
     def declared_lost(self) -> None:
         """The owner was told."""
@@ -56,6 +67,8 @@ class Liveness:
             silent = now - self._heard_at
             return f"silent for {silent:.1f} s" if silent > profile.silence_s else None
         if self._broken_at is not None:
+            if self._refused_at > self._broken_at - TOGETHER_S:
+                return "its connections broke, and its machine refuses new ones"
             gone = now - self._broken_at
             return f"connection broke, and did not form again within {gone:.1f} s" if gone > profile.redial_s else None
         waited = now - self._wanted_at

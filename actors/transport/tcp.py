@@ -123,6 +123,12 @@ class TcpTransport:
         cut = connection.peer_id in self._cut
         connection.sever(outgoing=cut, incoming=cut and self._deaf)
 
+    def nobody_listens(self, peer_id: str, address: str) -> None:
+        """A dial of the mesh's to this member was refused by its machine."""
+        link = self._links.get(peer_id)
+        if link is not None and not self._closing and link.peer.address == address:
+            link.refused()
+
     def links(self) -> tuple[LinkInfo, ...]:
         """One entry a member."""
         return tuple(link.info() for link in self._links.values())
@@ -242,6 +248,8 @@ class TcpTransport:
             connection = await dial(link.peer.address, self._client_context, self._new_connection, seconds, buffer)
         except (OSError, ValueError) as error:
             self._note_dial_failure(link, error)
+            if isinstance(error, ConnectionRefusedError):
+                link.refused()
             return None
         self._connections[connection] = (link, lane)
         try:
