@@ -7,6 +7,7 @@ from actors.transport.schema import Lane, MessageRegistry, TrafficClass
 
 CONTROL = (
     messages.Dropped,
+    messages.Taken,
     messages.Returned,
     messages.Done,
     messages.Want,

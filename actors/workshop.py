@@ -119,8 +119,8 @@ class Workshop:
         match effect:
             case events.Discard():
                 self._then(group, group.discard(), lambda _: None)
-            case events.ExportGradient(step):
-                self._then(group, group.export_gradient(), lambda out: events.GradientExported(step, *out))
+            case events.ExportGradient(step, number):
+                self._then(group, group.export_gradient(), lambda out: events.GradientExported(step, number, *out))
             case events.ApplyUpdate(step, average, clip_factor):
                 running = group.apply(average, clip_factor, step)
                 self._then(group, running, lambda hashed: events.Applied(step, hashed))

@@ -36,6 +36,7 @@ class Averaging:
         self.order: Average | None = None
         self._reduce: AllReduce | None = None
         self._early: list[tuple[str, Slice, Any]] = []
+        self._exports = 0
         self.prepared: Round | None = None
         """The newest complete average of the step; what a decision may name."""
 
@@ -58,7 +59,12 @@ class Averaging:
         self.order = order
         text = f"step {context.step}: the shards of {context.me.name} did not hand out their gradient"
         context.waits.start(context.now, ("export",), "export", text)
-        context.out.append(ExportGradient(context.step))
+        self._exports += 1
+        context.out.append(ExportGradient(context.step, self._exports))
+
+    def awaits(self, number: int) -> bool:
+        """Whether that export is the one that the round under way needs; earlier ones may hold something else."""
+        return self.order is not None and self._reduce is None and number == self._exports
 
     def exported(self, values: Float32) -> None:
         """Take the own gradient, and send its parts."""

@@ -11,7 +11,7 @@ from actors.averaging.reduce import Float32
 from actors.steps.agreement import Agreement
 from actors.steps.ballots import Decision
 from actors.steps.events import Effect, Failed, Note, Payload, Send
-from actors.steps.messages import Abort
+from actors.steps.messages import Abort, Forward, Purpose
 from actors.steps.router import Router
 from actors.steps.view import CommittedView, Voter
 from actors.steps.waits import Waits
@@ -68,6 +68,10 @@ class Context:
     """On its way into the own shards."""
     order: tuple[int, int, int] = (0, 0, 0)
     """Slot, ballot and number of the leader's newest order that was followed."""
+    plan: tuple[int, int, int] = (0, 0, 0)
+    """The newest plan of the step that was followed."""
+    drivers: dict[int, str] = field(default_factory=dict)
+    """Training microbatch -> who drives it, as that plan says; those that are through are not in it."""
     finished: bool = False
     """The closing decision is known."""
     data_ok: bool = False
@@ -169,6 +173,11 @@ class Context:
         able = self.candidates(stage)
         able = [peer for peer in able if peer != besides] or able
         return min(able, key=lambda peer: zlib.crc32(f"{peer}/{index}".encode()), default="")
+
+    def superseded(self, message: Forward) -> bool:
+        """Whether a newer plan than the one that sent it has given a microbatch to another origin, or to nobody."""
+        train = message.purpose is Purpose.TRAIN
+        return train and message.order < self.plan and self.drivers.get(message.index) != message.origin
 
     def note(self, kind: str, detail: str) -> None:
         """Tell a person."""

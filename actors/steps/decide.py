@@ -35,14 +35,25 @@ def next_view(
         if peer != context.me.peer_id and (peer in context.gone or reborn):
             del members[peer]
     for peer, join in joiners.items():
-        here = peer in context.usable and peer not in context.gone
-        if idle and here and join.report.held == step and 0 <= join.stage < context.setup.stages:
+        if idle and _admissible(context, peer, join):
             members.setdefault(peer, Voter(peer, join.report.life, join.name, join.stage))
     after = tuple(sorted(members.values()))
     if after == view.members:
         return None
     decision = context.decision
     return Decision(decision.slot + 1, view.number + 1, after, step, None, {}, decision.holders)
+
+
+def _admissible(context: Context, peer: str, join: Join) -> bool:
+    """Whether somebody can be let in: it can work at once, and average with those of its stage."""
+    replicas = {member.peer_id for member in context.view.replicas(join.stage)} & context.usable
+    return (
+        peer in context.usable
+        and peer not in context.gone
+        and join.report.held == context.step
+        and 0 <= join.stage < context.setup.stages
+        and not replicas & set(join.report.unreachable) - {peer}
+    )
 
 
 def describe_change(before: Sequence[Voter], after: Sequence[Voter]) -> str:

@@ -101,6 +101,8 @@ class GradientExported:
     """The own accumulated gradient of the step, shape [N]."""
 
     step: int
+    number: int
+    """Of the request."""
     values: Float32
     counted: frozenset[int]
     """What is in it, as the shards know it."""
@@ -211,6 +213,8 @@ class ExportGradient:
     """Fetch the accumulated gradient from the shards; answered by `GradientExported`."""
 
     step: int
+    number: int
+    """Unlike that of any other request of this participant."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from itertools import count
 
 from actors.steps.context import Context
 from actors.steps.events import Compute, Computed, Discard, Job, JobKind, Payload, Tensors
-from actors.steps.messages import Backward, Dropped, Forward, Purpose, Returned
+from actors.steps.messages import Backward, Dropped, Forward, Purpose, Returned, Taken
 
 DEPTH = 2
 """Jobs given to the shards at once: one runs, one waits there, so that the shard never idles for a round trip."""
@@ -52,6 +52,10 @@ class Hop:
         self._entries: dict[Key, _Entry] = {}
         self._queue: list[tuple[int, int, Job]] = []
         self._numbers = count(1)
+        self._first = 1
+        """Jobs with lower numbers were forgotten, or are of a step that is over."""
+        self._losses: dict[int, float] = {}
+        """Loss of the microbatches whose backward pass is under way, by job."""
         self._running: dict[int, Job] = {}
         self.counted: dict[int, float] = {}
         """Training microbatches of this step whose gradient the own shards hold -> loss."""
@@ -90,6 +94,8 @@ class Hop:
             self._context.waits.cancel(("hop", purpose, index))
         self._entries.clear()
         self._queue.clear()
+        self._losses.clear()
+        self._first = next(self._numbers)
         self.counted = {}
 
     # What arrives
@@ -100,11 +106,13 @@ class Hop:
         if message.stage != context.me.stage:
             context.ignore("an activation for another stage")
             return
+        if context.superseded(message):
+            context.ignore("a microbatch that another one drives now")
+            self._taken_from(sender, message)
+            return
         entry = self._entries.get(key)
         if entry is not None:
-            if (sender, message.retry) == (entry.sender, entry.message.retry):
-                context.ignore("a repeated activation")
-            entry.sender, entry.message = sender, message
+            self._again(entry, sender, message)
             return
         entry = self._entries[key] = _Entry(message, sender)
         if message.purpose is Purpose.TRAIN and message.index in self.counted:
@@ -113,6 +121,21 @@ class Hop:
         if context.me.stage == context.last_stage:
             kind = JobKind.LOSS if message.purpose is Purpose.TRAIN else JobKind.EVALUATE
         self._enqueue(entry, kind, payload)
+
+    def _again(self, entry: _Entry, sender: str, message: Forward) -> None:
+        """What is under way here comes once more: its result goes to whoever sent it last, by the newest plan."""
+        before, context = entry.message, self._context
+        newer = (message.order, message.retry) >= (before.order, before.retry)
+        if (sender, message.retry, message.order) == (entry.sender, before.retry, before.order):
+            context.ignore("a repeated activation")
+        elif message.purpose is Purpose.TRAIN and (sender != entry.sender or not newer):
+            self._taken_from(*((entry.sender, before) if newer else (sender, message)))
+        if not newer:
+            return
+        entry.sender, entry.message = sender, message
+        if message.origin != before.origin and entry.output is not None:  # those after us may not know the new plan yet
+            entry.retry += 1
+            self._send_forward(entry)
 
     def backward(self, sender: str, message: Backward, tensors: Tensors) -> None:
         """Take the gradient of an activation that was sent to `sender`."""
@@ -132,6 +155,8 @@ class Hop:
             return
         self._busy += event.seconds
         entry = self._entries.get((job.purpose, job.index))
+        if job.purpose is Purpose.TRAIN and job.kind in (JobKind.LOSS, JobKind.BACKWARD) and job.number >= self._first:
+            self._count(job.index, event.loss if job.kind is JobKind.LOSS else self._losses.pop(job.number, 0.0))
         if entry is not None and entry.job == job.number:
             entry.job = 0
             self._pass_on(entry, event)
@@ -154,12 +179,13 @@ class Hop:
             self._finish(entry, event.loss, (context.me.peer_id,))
         else:
             loss = event.loss if job.kind is JobKind.LOSS else entry.loss
-            if job.index not in self.counted:
-                self.counted[job.index] = loss
-                self._measure()
             self._send_backward(entry, loss, (*entry.route, context.me.peer_id), event.tensors)
 
-    def _measure(self) -> None:
+    def _count(self, index: int, loss: float) -> None:
+        """The shards hold its gradient now, whether anybody still waits for it or not."""
+        if index in self.counted:
+            return
+        self.counted[index] = loss
         self._tokens += self._context.setup.tokens_per_microbatch
         if self._busy > 0:
             self.tokens_per_s = self._tokens / self._busy
@@ -222,9 +248,31 @@ class Hop:
         context = self._context
         able = set(context.candidates(context.me.stage + 1)) - set(forgot)
         for entry in list(self._entries.values()):
-            if entry.output is not None and entry.next_hop not in able:
+            if entry.output is not None and context.superseded(entry.message):
+                self._forget(entry)
+            elif entry.output is not None and entry.next_hop not in able:
                 entry.retry += 1
                 self._send_forward(entry)
+
+    def _forget(self, entry: _Entry) -> None:
+        """Another origin drives it now, on another route."""
+        message = entry.message
+        self._context.waits.cancel(("hop", message.purpose, message.index))
+        del self._entries[message.purpose, message.index]
+
+    def _taken_from(self, sender: str, message: Forward) -> None:
+        if message.stage > 0:
+            taken = Taken(message.commit, message.index, message.stage, message.retry, message.order)
+            self._context.send(sender, taken)
+
+    def taken(self, peer: str, message: Taken) -> None:
+        """The same microbatch came to the next hop by a newer way: nobody waits for ours any more."""
+        entry = self._entries.get((Purpose.TRAIN, message.index))
+        if entry is None or entry.output is None or entry.next_hop != peer:
+            self._context.ignore("a late word about an activation")
+        elif (entry.message.order, entry.sent_retry) == (message.order, message.retry):
+            self._forget(entry)
+            self._taken_from(entry.sender, entry.message)
 
     def dropped(self, peer: str, message: Dropped) -> None:
         """The next hop forgot what it was sent."""
@@ -253,6 +301,8 @@ class Hop:
         urgency = 0 if kind is JobKind.BACKWARD else 1
         message, entry.job = entry.message, next(self._numbers)
         job = Job(kind, message.commit, message.index, message.purpose, payload, entry.job)
+        if kind is JobKind.BACKWARD:
+            self._losses[entry.job] = entry.loss
         heapq.heappush(self._queue, (urgency, entry.job, job))
         self._start()
 

@@ -60,6 +60,8 @@ class Leader:
         self._number = 0
         self._order: Plan | Average | Propose | Lead | None = None
         self._assigned: dict[str, tuple[int, ...]] = {}
+        self._drivers: dict[int, str] = {}
+        """Microbatch -> who was told last to drive it: another one would have it counted by other replicas, too."""
         self._stuck: Counter[str] = Counter()
         self._prepared: dict[str, Prepared] = {}
         self._counted_at = 0.0
@@ -78,7 +80,7 @@ class Leader:
         fresh = ballot == 0 and context.decision.record is not None
         lead = context.agreement.run(ballot)
         self._number = 0
-        self._validated = {}
+        self._validated, self._drivers = {}, {}
         self._stuck = Counter()
         self._survey = Survey(context)
         self._beat_later()
@@ -228,12 +230,14 @@ class Leader:
         for peer in [peer for peer in self._survey.reports if peer not in context.usable]:
             del self._survey.reports[peer]
             self._survey.ledger.forget(peer)
+            self._survey.resetting.pop(peer, None)
             self._assigned = {}
             if self.at is Stage.AVERAGE:
                 self._break_off(f"{context.name(peer)} cannot be reached")
         if self.at is Stage.GATHER:
             self._gathered(late=False)
         elif self.at is not Stage.IDLE:
+            self._separate()
             self.consider()
 
     # What follows
@@ -252,6 +256,9 @@ class Leader:
             return
         if self.at is Stage.AVERAGE:
             return
+        if back := self._survey.readmit():
+            self._assigned = {}
+            context.note("readmitted", f"step {context.step}: {context.names(back)} is needed after all")
         lacking = self._survey.lacking()
         wrong = self._survey.wrong_config()
         if wrong:
@@ -320,10 +327,11 @@ class Leader:
         """Tell all who drives what; who drives it already goes on with it."""
         context, origins = self._context, self._survey.origins()
         context.router.learn({peer: report.tokens_per_s for peer, report in self._survey.reports.items()})
-        kept = {peer: tuple(i for i in self._survey.reports[peer].driving if i in train) for peer in origins}
-        driven = {index for part in kept.values() for index in part}
-        given = split_by_speed([index for index in train if index not in driven], origins, context.router)
-        trains = {peer: tuple(sorted({*kept[peer], *given.get(peer, ())})) for peer in origins}
+        kept = {index: peer for peer in origins for index in self._survey.reports[peer].driving}
+        kept |= {index: peer for index, peer in self._drivers.items() if peer in origins}
+        given = split_by_speed([index for index in train if index not in kept], origins, context.router)
+        self._drivers = kept | {index: peer for peer, part in given.items() for index in part}
+        trains = {peer: tuple(index for index in train if self._drivers[index] == peer) for peer in origins}
         self._assigned = {peer: part for peer, part in trains.items() if part} or {"": ()}
         again = [index for index in train if index in self._survey.ledger.touched]
         if again:

@@ -45,6 +45,9 @@ class Forward:
     """Raised by whoever sends the same again on purpose; the network's own repeats have the same number."""
     route: Route
     """Who should serve it at each stage. A sender that replaces a lost hop changes that entry only."""
+    order: tuple[int, int, int] = (0, 0, 0)
+    """Slot, ballot and number of the plan by which the origin drives it: what a newer plan gave to another origin is
+    dropped wherever it arrives."""
 
     @property
     def boundary(self) -> int:
@@ -79,6 +82,20 @@ class Dropped:
     stage: int
     retry: int
     """Of the activation."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """To whoever sent an activation in training: a newer one has taken its place, so nothing comes back for it.
+
+    Order and retry say which activation is meant.
+    """
+
+    commit: int
+    index: int
+    stage: int
+    retry: int
+    order: tuple[int, int, int]
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,8 @@ class Orders:
     def _plan(self, plan: ballots.Plan) -> None:
         context = self._context
         context.workers = frozenset(plan.workers)
+        context.plan = context.order
+        context.drivers = {index: peer for peer, part in plan.train.items() for index in part}
         if context.me.peer_id in plan.reset:
             self._hop.reset()
             self._standing.tell()
@@ -91,13 +93,16 @@ class Orders:
     def exported(self, event: events.GradientExported) -> None:
         """The own gradient is here; it must hold what the order says."""
         order = self._averaging.order
-        if order is None or event.step != self._context.step:
+        if order is None or event.step != self._context.step or not self._averaging.awaits(event.number):
             return
         if event.counted != set(order.counted.get(self._context.me.peer_id, ())):
             self._averaging.stop()
-            self._hop.thaw()
             if event.counted != set(self._hop.counted):  # we lost track of our own shards: begin anew
                 self._hop.reset()
+                if not order.counted.get(self._context.me.peer_id):
+                    self._averaging.begin(order)
+                    return
+            self._hop.thaw()
             self._standing.tell()
             return
         self._averaging.exported(event.values)

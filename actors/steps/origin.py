@@ -117,7 +117,7 @@ class Origin:
         )
         context.waits.start(context.now, ("origin", *key), "origin", text, self._depth(), route[0])
         retry = self._retries.get(key, 0) * RETRIES
-        message = Forward(context.step, index, purpose, 0, context.me.peer_id, retry, route)
+        message = Forward(context.step, index, purpose, 0, context.me.peer_id, retry, route, context.plan)
         if route[0]:
             context.send(route[0], message, TokensOf(context.step, index, purpose))
 

@@ -34,6 +34,7 @@ from actors.steps.messages import (
     Returned,
     Slice,
     StateChunk,
+    Taken,
     Want,
 )
 from actors.steps.orders import Orders
@@ -263,7 +264,7 @@ class Participant:
             case StateChunk() | AverageChunk():
                 if isinstance(payload, tuple) and not self.finished:
                     self._take_state(peer, message, payload[0])
-            case Forward() | Backward() | Dropped() | Returned() | Done() | Slice():
+            case Forward() | Backward() | Dropped() | Taken() | Returned() | Done() | Slice():
                 self._work(peer, message, payload)
             case _:
                 self._slot_message(peer, message)
@@ -279,7 +280,7 @@ class Participant:
             self._context.send(peer, ballots.Decided(self._context.decision))
 
     def _work(
-        self, peer: str, message: Forward | Backward | Dropped | Returned | Done | Slice, payload: Payload
+        self, peer: str, message: Forward | Backward | Dropped | Taken | Returned | Done | Slice, payload: Payload
     ) -> None:
         context = self._context
         if message.commit < context.step or self.finished:
@@ -304,6 +305,8 @@ class Participant:
                     self._origin.dropped(peer, message)
                 else:
                     self._hop.dropped(peer, message)
+            case Taken():
+                self._hop.taken(peer, message)
             case Returned():
                 self._origin.returned(message)
             case Done():
@@ -411,6 +414,7 @@ class Participant:
         self._holdings.decided(decision, before)
         self._averaging.begin_step()
         self._context.workers = frozenset(decision.holders)
+        self._context.plan, self._context.drivers = (0, 0, 0), {}
 
     def _finish(self) -> None:
         context = self._context

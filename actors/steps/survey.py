@@ -19,7 +19,9 @@ class Survey:
         self.resetting: dict[str, int] = {}
         """Who was told to forget what it counted -> number of that order."""
         self.excluded: set[str] = set()
-        """Left out of this step."""
+        """Left out of this step, because averaging got stuck with them."""
+        self.apart: set[str] = set()
+        """Left out as long as another replica of their stage cannot reach them."""
 
     def stage_of(self, peer: str) -> int | None:
         """The stage of a member."""
@@ -51,7 +53,7 @@ class Survey:
             member.peer_id
             for member in context.view.members
             if member.peer_id in context.usable
-            and member.peer_id not in self.excluded
+            and member.peer_id not in self.excluded | self.apart
             and (report := self.reports.get(member.peer_id)) is not None
             and report.held == context.step
         ]
@@ -71,6 +73,13 @@ class Survey:
         served = {self.stage_of(peer) for peer in self.able()}
         return [stage for stage in range(self._context.setup.stages) if stage not in served]
 
+    def readmit(self) -> set[str]:
+        """Who was left out and is needed after all: nobody else serves its stage."""
+        lacking = self.lacking()
+        back = {peer for peer in self.excluded if self.stage_of(peer) in lacking and peer in self.reports}
+        self.excluded -= back
+        return back
+
     def lives(self) -> dict[str, int]:
         """Numbers of the processes that reported."""
         return {peer: report.life for peer, report in self.reports.items()}
@@ -78,22 +87,25 @@ class Survey:
     def separate(self) -> set[str]:
         """Leave out as few as it takes that all replicas of a stage reach each other, or they cannot average.
 
-        Returns who is newly left out.
+        Of two, the one of whom the other said it: who has just died is told of by others, and tells nothing. Found
+        anew from the newest reports each time, so whoever is reached again is back. Returns who is newly left out.
         """
-        out: set[str] = set()
+        before, self.apart = self.apart, set()
         while pairs := self._apart():
-            counts = Counter(peer for pair in pairs for peer in pair)
-            worst = max(counts, key=lambda peer: (counts[peer], peer))
-            self.excluded.add(worst)
-            self.ledger.forget(worst)
-            out.add(worst)
-        return out
+            met = Counter(peer for pair in pairs for peer in pair)
+            told = Counter(other for _, other in pairs)
+            self.apart.add(max(met, key=lambda peer: (not self.reports[peer].data_ok, met[peer], told[peer], peer)))
+        for peer in self.apart:
+            self.ledger.forget(peer)
+        for peer in (before - self.apart) & self.reports.keys():
+            self.take(peer, self.reports[peer])
+        return self.apart - before
 
     def _apart(self) -> set[tuple[str, str]]:
-        """Pairs of workers of one stage of which one cannot reach the other."""
+        """(Who says it, of whom) of workers of one stage of which one cannot reach the other."""
         workers = set(self.workers())
         return {
-            (min(peer, other), max(peer, other))
+            (peer, other)
             for peer in workers
             for other in self.reports[peer].unreachable
             if other in workers and self.stage_of(other) == self.stage_of(peer)

@@ -301,12 +301,8 @@ class StepWorld(World):
                 self._send(node, to, message, payload)
             case events.Compute(job):
                 self._compute(node, job)
-            case events.ExportGradient(step):
-                self._job(
-                    node,
-                    0.02,
-                    lambda: events.GradientExported(step, engine.accumulated.copy(), frozenset(engine.counted)),
-                )
+            case events.ExportGradient(step, number):
+                self._job(node, 0.02, lambda: self._export_gradient(engine, step, number))
             case events.Discard():
                 self._job(node, 0.0, lambda: self._discard(engine))
             case events.ApplyUpdate():
@@ -347,6 +343,9 @@ class StepWorld(World):
     def _discard(self, engine: Engine) -> None:
         engine.accumulated[:] = 0
         engine.counted.clear()
+
+    def _export_gradient(self, engine: Engine, step: int, number: int) -> events.Event:
+        return events.GradientExported(step, number, engine.accumulated.copy(), frozenset(engine.counted))
 
     def _export(self, node: Node, engine: Engine, commit: int) -> events.Event:
         if engine.commit != commit:

@@ -134,7 +134,7 @@ def test_counting_while_the_average_is_made_is_caught(planted: pytest.MonkeyPatc
 
 
 def _export_whatever(self: Orders, event: events.GradientExported) -> None:
-    if self._averaging.order is not None and event.step == self._context.step:
+    if self._averaging.awaits(event.number) and event.step == self._context.step:
         self._averaging.exported(event.values)
         self.report_average()
 
