@@ -209,11 +209,13 @@ class Node:
             self._early.append(event)
             return
         participant = self._participant
-        leads = participant.leads
+        leads, started = participant.leads, participant.started
         for effect in participant.handle(time.monotonic(), event):
             if self._faults is not None:
                 self._faults.before(effect, getattr(effect, "step", participant.step), leads=leads)
             self._do(effect)
+        if participant.started and not started and self._began is not None:
+            self._began.touch(mode=0o600)
         if self._faults is not None and participant.context.workers and not participant.finished:
             self._faults.training()
             self._faults.step(participant.step, leads=participant.leads)
@@ -261,8 +263,6 @@ class Node:
             case events.Committed(record):
                 self.records.append(record)
                 self._tell_throughput(record.throughput.get(self.spec.name, 0.0))
-                if self._began is not None and not self._began.exists():
-                    self._began.touch(mode=0o600)
             case events.Note(kind, detail):
                 self.note(kind, detail)
             case events.Doubt(peer, reason):

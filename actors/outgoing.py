@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from actors.steps.events import Payload, TokensOf
 from actors.transport.base import Array
 from actors.transport.deadline import Deadline
-from actors.transport.errors import LinkError
+from actors.transport.errors import TransportError
 
 SEND_S = 120.0
 """A message that cannot even be queued for this long is a fault of the link."""
@@ -68,5 +68,5 @@ class Outgoing:
             message, payload = await queue.get()
             try:
                 await self._transport.send(to, message, self._resolve(payload), deadline=Deadline.after(SEND_S))
-            except LinkError as error:
+            except TransportError as error:  # what does not fit into a message ends nobody
                 self._failed(to, str(error))

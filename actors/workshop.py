@@ -20,6 +20,8 @@ from actors.transport.base import Array
 log = logging.getLogger("tessera.shards")
 PAUSES_S = (0.0, 0.0, 1.0, 5.0, 30.0)
 """Before building again; the last one for all further attempts."""
+MOST_ERRORS = 3
+"""What fails more often without an update in between is no accident."""
 
 
 class Workshop:
@@ -47,6 +49,8 @@ class Workshop:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self.built: Built | None = None
+        self._errors = 0
+        """Errors of the shards since the last update."""
 
     @property
     def restarts(self) -> int:
@@ -123,11 +127,15 @@ class Workshop:
                 self._then(group, group.export_gradient(), lambda out: events.GradientExported(step, number, *out))
             case events.ApplyUpdate(step, average, clip_factor):
                 running = group.apply(average, clip_factor, step)
-                self._then(group, running, lambda hashed: events.Applied(step, hashed))
+                self._then(group, running, lambda hashed: self._applied(step, hashed))
             case events.ExportState(commit):
                 self._then(group, group.export_state(), lambda out: events.StateExported(commit, *out))
             case events.LoadState(commit, values):
                 self._then(group, group.load_state(values), lambda hashed: events.StateLoaded(commit, hashed))
+
+    def _applied(self, step: int, hashed: str) -> events.Event:
+        self._errors = 0
+        return events.Applied(step, hashed)
 
     def _then(self, group: ShardGroup, running: Awaitable[Any], event: Callable[[Any], events.Event | None]) -> None:
         async def finish() -> None:
@@ -179,7 +187,14 @@ class Workshop:
             return
         log.error("%s: %s", self._spec.name, error, exc_info=error)
         where = f"{self._spec.name} (stage {self._spec.stage.index})"
-        self._fail(f"{where} failed: {type(error).__name__}: {str(error).strip().splitlines()[-1]}")
+        text = f"{where} failed: {type(error).__name__}: {(str(error).strip() or 'no words').splitlines()[-1]}"
+        if number != self._number - 1:  # of shards that are gone already
+            return
+        if self.built is None or self._errors >= MOST_ERRORS:
+            self._fail(text)
+            return
+        self._errors += 1
+        self.lost(number, f"{text}; its shards are built anew")
 
     def close(self) -> None:
         """Free the devices."""

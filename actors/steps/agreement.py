@@ -12,6 +12,9 @@ from dataclasses import dataclass, replace
 from actors.steps.ballots import Accepted, Decision, Lead, Promise, Propose, Refused, Report
 from actors.steps.view import Voter
 
+MOST_BALLOTS = 1 << 48
+"""No slot has so many; whoever names a higher one is mistaken."""
+
 
 @dataclass
 class Candidacy:
@@ -89,14 +92,26 @@ class Agreement:
         return True
 
     def dismiss(self, peers: frozenset[str]) -> None:
-        """The run's owner says that these votes are lost for good: those that are left decide the slot."""
-        self.view = replace(self.view, dismissed=peers)
+        """The run's owner says that these votes are lost for good: those that are left decide the slot.
+
+        What was promised and accepted for an own ballot was counted by another rule, so the candidacy ends.
+        """
+        if peers != self.view.dismissed:
+            self.view = replace(self.view, dismissed=peers)
+            self.candidacy = None
+
+    @property
+    def dismissed(self) -> tuple[str, ...]:
+        """Whose votes are declared lost, in order."""
+        return tuple(sorted(self.view.dismissed))
 
     # A member's votes
 
     def lead(self, sender: str, message: Lead, report: Report) -> Promise | Refused | None:
         """Answer somebody who wants to lead; None when it is not his turn."""
         if not self._proper(sender, message.ballot) or message.view_number != self.view.number:
+            return None
+        if message.dismissed != self.dismissed:
             return None
         if message.ballot < self.promised:
             return Refused(self.slot, self.promised)
@@ -107,6 +122,8 @@ class Agreement:
         """Vote."""
         if not self._proper(sender, message.ballot) or message.decision.slot != self.slot:
             return None
+        if message.dismissed != self.dismissed:
+            return None
         if message.ballot < self.promised:
             return Refused(self.slot, self.promised)
         self._promise(message.ballot)
@@ -114,7 +131,7 @@ class Agreement:
         return Accepted(self.slot, message.ballot, self._life)
 
     def _proper(self, sender: str, ballot: int) -> bool:
-        return self.votes and ballot >= 0 and self.view.owner(self.slot, ballot).peer_id == sender
+        return self.votes and 0 <= ballot < MOST_BALLOTS and self.view.owner(self.slot, ballot).peer_id == sender
 
     def _promise(self, ballot: int) -> None:
         self.promised = max(self.promised, ballot)
@@ -129,8 +146,9 @@ class Agreement:
         return True
 
     def refused(self, message: Refused) -> None:
-        """Somebody has promised more than we have."""
-        self._promise(message.ballot)
+        """A member whom we asked for its vote has promised more than we have."""
+        if self.candidacy is not None and 0 <= message.ballot < MOST_BALLOTS:
+            self._promise(message.ballot)
 
     # The own candidacy
 
@@ -140,7 +158,7 @@ class Agreement:
         if self.candidacy is None or self.candidacy.ballot != ballot:
             self.candidacy = Candidacy(ballot, {})
         self._promise(ballot)
-        return Lead(self.slot, ballot, self.view.number)
+        return Lead(self.slot, ballot, self.view.number, self.dismissed)
 
     def promise(self, sender: str, message: Promise) -> bool:
         """Count a promise; True when this one made the majority."""
@@ -165,7 +183,7 @@ class Agreement:
         assert candidacy is not None and self.won
         if candidacy.proposal is None:
             candidacy.proposal, candidacy.accepts = self.adopted() or decision, set()
-        return Propose(self.slot, candidacy.ballot, candidacy.proposal)
+        return Propose(self.slot, candidacy.ballot, candidacy.proposal, self.dismissed)
 
     def accepted(self, sender: str, message: Accepted) -> Decision | None:
         """Count a vote; the decision when a majority has accepted it."""

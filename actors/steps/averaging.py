@@ -14,6 +14,9 @@ from actors.steps.messages import Slice
 EARLY = 4096
 """Slices of a round that has not begun here yet, kept at most."""
 
+MOST_ROUNDS = 4
+"""Complete averages of one step that are kept."""
+
 Order = tuple[int, int, int]
 """Slot, ballot and number of the leader's order that began a round."""
 
@@ -38,13 +41,19 @@ class Averaging:
         self._early: list[tuple[str, Slice, Any]] = []
         self._exports = 0
         self.prepared: Round | None = None
-        """The newest complete average of the step; what a decision may name."""
+        """The newest complete average of the step."""
+        self._complete_ones: dict[str, Round] = {}
 
     def begin_step(self) -> None:
         """Forget the last step's rounds. Slices of the next one may be here already."""
         self.stop()
         self.prepared = None
+        self._complete_ones.clear()
         self._early = [one for one in self._early if one[1].commit >= self._context.step]
+
+    def known(self, digest: str) -> Round | None:
+        """The complete average with that digest: a decision may name an earlier one than the newest."""
+        return self._complete_ones.get(digest)
 
     def stop(self) -> None:
         """Break off: the leader wants something else."""
@@ -123,3 +132,6 @@ class Averaging:
         self._context.waits.done(self._context.now, ("reduce",))
         if self.prepared is None or self.prepared.average is not reduce.average:
             self.prepared = Round(order.step, reduce.digest, reduce.sum_of_squares, reduce.average)
+            self._complete_ones[reduce.digest] = self.prepared
+            if len(self._complete_ones) > MOST_ROUNDS:
+                del self._complete_ones[next(iter(self._complete_ones))]

@@ -26,10 +26,17 @@ class Decision:
     record: CommitRecord | None = None
     """Of the step that this decides; None for a change of view."""
     averages: dict[int, str] = field(default_factory=dict)
-    """Stage -> hash of the only average that may be applied; empty where none is."""
+    """Stage -> hash of the only average that may be applied to get to `step`; empty where none is."""
     holders: tuple[str, ...] = ()
-    """Who held those averages. Kept by changes of view."""
+    """Who held those averages."""
+    clip_factor: float = 1.0
+    """What they are multiplied with. Changes of view keep all three: whoever missed the step needs them still."""
     finished: bool = False
+
+    def plausible(self, stages: int) -> bool:
+        """Whether it can be a decision at all, of a run with so many stages."""
+        ordered = list(self.members) == sorted({member.peer_id: member for member in self.members}.values())
+        return bool(self.members) and ordered and all(0 <= member.stage < stages for member in self.members)
 
     @property
     def view(self) -> CommittedView:
@@ -56,7 +63,7 @@ class Report:
     number: int = -1
     """The last order of the leader that it had followed."""
     unreachable: tuple[str, ...] = ()
-    """Replicas of its own stage that it cannot reach."""
+    """Members that it cannot reach."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,8 @@ class Lead:
     slot: int
     ballot: int
     view_number: int
+    dismissed: tuple[str, ...] = ()
+    """Whose votes the owner has declared lost, as the candidate knows; members who know it otherwise do not answer."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,8 @@ class Propose:
     slot: int
     ballot: int
     decision: Decision
+    dismissed: tuple[str, ...] = ()
+    """As in `Lead`: two who count different majorities must not share voters."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +140,8 @@ class Beat:
     number: int
     asks: bool
     """It cannot go on: whoever holds the step's parameters should say so."""
+    resigns: bool = False
+    """It cannot reach somebody who is needed, and who may be there: another one should try."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from actors.records import CommitRecord
 from actors.steps.ballots import Average, Decision, Join, Prepared
@@ -18,12 +18,24 @@ def clip_factor(norm: float, clip: float) -> float:
 
 
 def next_view(
-    context: Context, joiners: Mapping[str, Join], lives: Mapping[str, int], *, idle: bool
+    context: Context,
+    joiners: Mapping[str, Join],
+    lives: Mapping[str, int],
+    *,
+    idle: bool,
+    patient: Collection[str] = (),
 ) -> Decision | None:
     """The change of view that is due, None when none is.
 
     Members that the mesh holds dead go at once. Whoever wants in, and holds the step's parameters, comes while nothing
     is averaged. A newer process of a member proves that the old one is gone.
+
+    Args:
+        context: shared state.
+        joiners: who asks to be let in.
+        lives: numbers of the processes that reported.
+        idle: whether nothing is averaged.
+        patient: joiners who have asked for so long that they need not reach those of other stages.
     """
     view, step = context.view, context.step
     members = {member.peer_id: member for member in view.members}
@@ -35,24 +47,29 @@ def next_view(
         if peer != context.me.peer_id and (peer in context.gone or reborn):
             del members[peer]
     for peer, join in joiners.items():
-        if idle and _admissible(context, peer, join):
+        if idle and _admissible(context, peer, join, peer in patient):
             members.setdefault(peer, Voter(peer, join.report.life, join.name, join.stage))
     after = tuple(sorted(members.values()))
     if after == view.members:
         return None
     decision = context.decision
-    return Decision(decision.slot + 1, view.number + 1, after, step, None, {}, decision.holders)
+    averages, holders, factor = decision.averages, decision.holders, decision.clip_factor
+    return Decision(decision.slot + 1, view.number + 1, after, step, None, averages, holders, factor)
 
 
-def _admissible(context: Context, peer: str, join: Join) -> bool:
-    """Whether somebody can be let in: it can work at once, and average with those of its stage."""
-    replicas = {member.peer_id for member in context.view.replicas(join.stage)} & context.usable
+def _admissible(context: Context, peer: str, join: Join, patient: bool) -> bool:
+    """Whether somebody can be let in: it can work at once, and lead, and average with those of its stage."""
+    others = [member for member in context.view.members if member.peer_id != peer]
+    unreachable = context.usable & set(join.report.unreachable)
+    near = {member.peer_id for member in others if not patient or member.stage == join.stage}
     return (
         peer in context.usable
         and peer not in context.gone
         and join.report.held == context.step
+        and join.report.config_hash == context.setup.config_hash
         and 0 <= join.stage < context.setup.stages
-        and not replicas & set(join.report.unreachable) - {peer}
+        and all(member.name != join.name for member in others)
+        and not near & unreachable
     )
 
 
@@ -78,6 +95,7 @@ def step_decision(
         record,
         {} if closing else {stage: prepared[group[0]].average_hash for stage, group in order.groups.items()},
         tuple(sorted(peer for group in order.groups.values() for peer in group)),
+        record.clip_factor,
         closing,
     )
 

@@ -68,11 +68,10 @@ class Holdings:
 
     def decided(self, decision: Decision, before: int) -> None:
         """A step is over: apply what was decided, if it is what is held here. Averages must still be there."""
-        context, done = self._context, self._averaging.prepared
-        holds = context.held == before == decision.step - 1 and done is not None and context.applying is None
-        mine = decision.averages.get(context.me.stage)
-        if holds and done is not None and decision.record is not None and done.digest == mine:
-            factor = decision.record.clip_factor
+        context, done = self._context, self._averaging.known(decision.averages.get(self._context.me.stage, ""))
+        holds = context.held == before == decision.step - 1 and context.applying is None
+        if holds and done is not None:
+            factor = decision.clip_factor
             context.applying = Update(decision.step, done.average, factor, done.digest)
             text = f"step {before}: the shards of {context.me.name} did not apply the update"
             context.waits.start(context.now, ("apply",), "apply", text)

@@ -15,7 +15,7 @@ from itertools import count
 
 from actors.steps.context import Context
 from actors.steps.events import Compute, Computed, Discard, Job, JobKind, Payload, Tensors
-from actors.steps.messages import Backward, Dropped, Forward, Purpose, Returned, Taken
+from actors.steps.messages import Backward, Done, Dropped, Forward, Purpose, Returned, Taken
 
 DEPTH = 2
 """Jobs given to the shards at once: one runs, one waits there, so that the shard never idles for a round trip."""
@@ -103,8 +103,8 @@ class Hop:
     def forward(self, sender: str, message: Forward, payload: Payload) -> None:
         """Take an activation (or token ids) for the own stage."""
         context, key = self._context, (message.purpose, message.index)
-        if message.stage != context.me.stage:
-            context.ignore("an activation for another stage")
+        if message.stage != context.me.stage or (message.stage == context.last_stage and not context.data_ok):
+            context.ignore("an activation for another stage, or without the corpus")
             return
         if context.superseded(message):
             context.ignore("a microbatch that another one drives now")
@@ -236,10 +236,13 @@ class Hop:
         context.send(entry.sender, back, tensors)
 
     def _finish(self, entry: _Entry, loss: float, route: tuple[str, ...]) -> None:
-        message = entry.message
+        message, context = entry.message, self._context
         del self._entries[message.purpose, message.index]
-        returned = Returned(message.commit, message.index, message.purpose, loss, route)
-        self._context.send(message.origin, returned)
+        if message.origin in context.usable:
+            context.send(message.origin, Returned(message.commit, message.index, message.purpose, loss, route))
+        else:  # its origin would tell the leader
+            leader = context.leader.peer_id
+            context.send(leader, Done(message.commit, message.index, message.purpose, loss, route))
 
     # Replacing hops
 

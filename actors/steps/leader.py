@@ -30,10 +30,14 @@ from actors.steps.ballots import (
 )
 from actors.steps.context import Context
 from actors.steps.decide import commit_record, disagreement, next_view, step_decision
-from actors.steps.messages import Done, Purpose
+from actors.steps.messages import Abort, Done, Purpose
 from actors.steps.router import split_by_speed
 from actors.steps.survey import Survey
 
+JOIN_BEATS, RESIGN_BEATS = 10, 4
+"""Joiners who cannot reach somebody are let in after so many beats; a leader who cannot, and needs to, gives up."""
+MOST_WRONG = 2
+"""So often a step is averaged anew when the replicas' reports do not fit together, before the run ends."""
 START_FLOORS = 6.0
 """So many floors of patience everybody has to build its stage before the first step begins without the rest."""
 
@@ -62,11 +66,19 @@ class Leader:
         self._assigned: dict[str, tuple[int, ...]] = {}
         self._drivers: dict[int, str] = {}
         """Microbatch -> who was told last to drive it: another one would have it counted by other replicas, too."""
+        self._turns = 0
         self._stuck: Counter[str] = Counter()
+        self._wrong = 0
+        """How often the replicas' reports did not fit together in this slot."""
         self._prepared: dict[str, Prepared] = {}
         self._counted_at = 0.0
         """When every stage had counted every microbatch."""
         self.paused = ""
+        self._paused_beats = 0
+        self.resigned_at = -math.inf
+        """When it gave up leading, so that another one has the time to begin."""
+        self._asking: dict[tuple[str, int], float] = {}
+        """(Joiner, its life) -> since when it asks."""
 
     # Beginning and ending
 
@@ -75,13 +87,15 @@ class Leader:
         context = self._context
         self.stop()
         self.joiners = {peer: join for peer, join in self.joiners.items() if not self._is_in(peer, join)}
+        waiting = {(peer, join.report.life) for peer, join in self.joiners.items()}
+        self._asking = {key: since for key, since in self._asking.items() if key in waiting}
         if ballot is None or not context.agreement.votes:
             return
         fresh = ballot == 0 and context.decision.record is not None
         lead = context.agreement.run(ballot)
         self._number = 0
-        self._validated, self._drivers = {}, {}
-        self._stuck = Counter()
+        self._validated, self._drivers, self._turns = {}, {}, 0
+        self._stuck, self._wrong = Counter(), 0
         self._survey = Survey(context)
         self._beat_later()
         if fresh:
@@ -100,7 +114,7 @@ class Leader:
     def stop(self) -> None:
         """Lead no more."""
         self.at, self._order, self._assigned = Stage.IDLE, None, {}
-        self._prepared = {}
+        self._prepared, self._paused_beats = {}, 0
         for key in ("gather", "done", "prepared", "beat", "start"):
             self._context.waits.cancel((key,))
         self.paused = ""
@@ -138,7 +152,7 @@ class Leader:
         for peer, report in self._survey.reports.items():
             self._survey.take(peer, report)
         self._separate()
-        self.at = Stage.WORK
+        self.at, self._order = Stage.WORK, None
         self.consider()
 
     def _promises(self) -> dict[str, Promise]:
@@ -190,9 +204,18 @@ class Leader:
 
     def join(self, sender: str, message: Join) -> None:
         """Somebody without a vote wants one."""
+        context = self._context
+        if message.report.config_hash != context.setup.config_hash:
+            context.send(sender, Abort(f"the run that {context.me.name} is in has another config: start with the same"))
+            return
         self.joiners[sender] = message
+        self._asking.setdefault((sender, message.report.life), context.now)
         if self.at is Stage.WORK:
             self.consider()
+
+    def _patient(self) -> set[str]:
+        enough = self._context.now - JOIN_BEATS * self._context.setup.beat_s
+        return {peer for (peer, _), since in self._asking.items() if since <= enough}
 
     def done(self, sender: str, message: Done) -> None:
         """A microbatch is through."""
@@ -210,7 +233,7 @@ class Leader:
     def stuck(self, sender: str, message: Stuck) -> None:
         """Averaging does not get on: once more, and the second time without those who are missing."""
         context = self._context
-        if self.at is not Stage.AVERAGE or message.number != self._number:
+        if self.at is not Stage.AVERAGE or not self._mine(message):
             return
         self._stuck.update(set(message.missing))
         worst, times = self._stuck.most_common(1)[0] if self._stuck else (sender, 1)
@@ -250,7 +273,8 @@ class Leader:
         if not context.has_majority:
             self._pause(context.why_no_majority())
             return
-        view = next_view(context, self.joiners, lives=self._survey.lives(), idle=self.at is Stage.WORK)
+        lives, idle = self._survey.lives(), self.at is Stage.WORK
+        view = next_view(context, self.joiners, lives, idle=idle, patient=self._patient())
         if view is not None:
             self._vote(view)
             return
@@ -269,6 +293,8 @@ class Leader:
         elif lacking:
             stages = ", ".join(str(stage) for stage in lacking)
             self._pause(f"nobody who can be reached holds commit {context.step} of stage {stages}")
+        elif not self._survey.origins():
+            self._pause("nobody who can be reached has the run's corpus and tokenizer")
         else:
             self._resume()
             self._advance()
@@ -329,9 +355,12 @@ class Leader:
         context.router.learn({peer: report.tokens_per_s for peer, report in self._survey.reports.items()})
         kept = {index: peer for peer in origins for index in self._survey.reports[peer].driving}
         kept |= {index: peer for index, peer in self._drivers.items() if peer in origins}
+        if self._turns:  # nothing came through: whoever drives them may not reach somebody
+            kept = {index: origins[(origins.index(peer) + 1) % len(origins)] for index, peer in kept.items()}
         given = split_by_speed([index for index in train if index not in kept], origins, context.router)
         self._drivers = kept | {index: peer for peer, part in given.items() for index in part}
         trains = {peer: tuple(index for index in train if self._drivers[index] == peer) for peer in origins}
+        turn, self._turns = self._turns % len(origins), 0
         self._assigned = {peer: part for peer, part in trains.items() if part} or {"": ()}
         again = [index for index in train if index in self._survey.ledger.touched]
         if again:
@@ -343,7 +372,7 @@ class Leader:
                 self._next(),
                 context.step,
                 {peer: part for peer, part in trains.items() if part},
-                split_by_speed(validate, origins, context.router),
+                split_by_speed(validate, origins[turn:] + origins[:turn], context.router),
                 tuple(self._survey.able()),
                 {index: self._survey.ledger.holders(index) for index in again},
                 tuple(sorted(self._survey.resetting)),
@@ -370,7 +399,10 @@ class Leader:
     def prepared(self, sender: str, message: Prepared) -> None:
         """A participant has its stage's average; propose when all have."""
         context, order = self._context, self._order
-        if self.at is not Stage.AVERAGE or message.number != self._number or not isinstance(order, Average):
+        if self.at is not Stage.AVERAGE or not isinstance(order, Average) or not self._mine(message):
+            return
+        if message.sum_of_squares < 0:
+            context.ignore("a sum of squares that is none")
             return
         self._prepared[sender] = message
         context.waits.restart(context.now, ("prepared",))
@@ -381,6 +413,11 @@ class Leader:
         norm = math.sqrt(math.fsum(self._prepared[group[0]].sum_of_squares for group in order.groups.values()))
         if not wrong and not math.isfinite(norm):
             wrong = f"the gradient norm is {norm}; lower optimizer.lr"
+        if wrong and self._wrong < MOST_WRONG:
+            self._wrong += 1
+            self._break_off(wrong)
+            self.consider()
+            return
         if wrong:
             context.fail(f"step {context.step} was not committed: {wrong}")
             return
@@ -399,6 +436,12 @@ class Leader:
         context.waits.cancel(("prepared",))
         self._number += 1
         self._say(context.agreement.put(decision))
+
+    def _mine(self, message: Prepared | Stuck) -> bool:
+        """Whether it is about the order that was given last; other ballots have the same numbers."""
+        agreement = self._context.agreement
+        wanted = (agreement.slot, agreement.promised, self._number)
+        return (message.slot, message.ballot, message.number) == wanted
 
     # What does not go well
 
@@ -425,6 +468,7 @@ class Leader:
         elif key == "done" and self.at is Stage.WORK:
             context.note("slow", text)
             self._assigned = {}
+            self._turns += 1
             self._advance()
         elif key == "prepared" and self.at is Stage.AVERAGE:
             assert isinstance(self._order, Average)
@@ -447,7 +491,18 @@ class Leader:
         if isinstance(self._order, Lead | Propose):
             context.send_all(self._order)
         elif self._order is not None or self.paused:
-            context.send_all(Beat(agreement.slot, agreement.promised, self._number, bool(self.paused)))
+            resigns = self._resigns()
+            context.send_all(Beat(agreement.slot, agreement.promised, self._number, bool(self.paused), resigns))
+            if resigns:
+                context.note("resigned", f"step {context.step}: {context.me.name} lets another one lead: {self.paused}")
+                self.stop()
+                self.resigned_at = context.now
+
+    def _resigns(self) -> bool:
+        """Whether another one should try, who may reach those whom we do not: each a while."""
+        self._paused_beats = self._paused_beats + 1 if self.paused and self.at is Stage.WORK else 0
+        stages = self._survey.lacking() or range(self._context.setup.stages)
+        return self._paused_beats >= RESIGN_BEATS and bool(self._survey.beyond(stages))
 
     def _beat_later(self) -> None:
         self._context.waits.after(self._context.now, ("beat",), self._context.setup.beat_s, "")

@@ -26,6 +26,7 @@ class Orders:
         standing: tells the leader what does not fit.
         traffic: returns what was sent since it was last asked.
         later: keeps an order until the update under way is applied.
+        resigned: the leader gives up.
     """
 
     def __init__(
@@ -37,16 +38,19 @@ class Orders:
         standing: Standing,
         traffic: Callable[[], Traffic],
         later: Callable[[str, Order], None],
+        resigned: Callable[[], None],
     ) -> None:
         self._context, self._hop, self._origin, self._averaging = context, hop, origin, averaging
-        self._standing, self._traffic, self._later = standing, traffic, later
+        self._standing, self._traffic, self._later, self._resigned = standing, traffic, later, resigned
 
     def follow(self, peer: str, order: Order) -> None:
         """Obey an order of the leader's."""
         context = self._context
         number = (order.slot, order.ballot, order.number)
         if isinstance(order, ballots.Beat):
-            if number > context.order:
+            if order.resigns and context.agreement.votes:
+                self._resigned()
+            elif number > context.order:
                 context.send(peer, ballots.Again(order.slot, order.ballot))
             elif context.ready and (order.asks or self._idle()):
                 self._standing.tell()

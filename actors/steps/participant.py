@@ -85,7 +85,9 @@ class Participant:
         self._averaging = Averaging(self._context)
         self._standing = Standing(self._context, self._hop, self._origin)
         parts = (self._context, self._hop, self._origin, self._averaging, self._standing)
-        self._orders = Orders(*parts, traffic, lambda peer, order: self._early.append((peer, order, ())))
+        self._orders = Orders(
+            *parts, traffic, lambda peer, order: self._early.append((peer, order, ())), self._succession.overdue
+        )
         self._donor = Donor(self._context)
         self._follower = Follower(self._context)
         self._early: deque[tuple[str, object, Payload]] = deque(maxlen=EARLY)
@@ -221,6 +223,9 @@ class Participant:
     def _overdue(self, key: tuple[Any, ...], text: str) -> None:
         context = self._context
         match key:
+            case ("shard" | "export" | "apply" | "load", *_) if self._alone():
+                context.note("slow", f"{text}; nobody else holds this stage, so they are waited for")
+                context.waits.after(context.now, key, context.setup.floor_s, text)
             case ("hop", purpose, index):
                 context.note("overdue", text)
                 self._hop.overdue(purpose, index)
@@ -242,6 +247,14 @@ class Participant:
             case (name,):
                 self._leader.overdue(name, text)
 
+    def _alone(self) -> bool:
+        """Whether the own shards are the only ones that hold what the step needs of this stage."""
+        context = self._context
+        mine = context.held if context.applying is None else context.applying.commit
+        others = set(context.workers) | set(context.decision.holders)
+        replicas = [m.peer_id for m in context.view.replicas(context.me.stage) if m.peer_id in others & context.usable]
+        return mine >= context.step and replicas in ([], [context.me.peer_id])
+
     # Messages
 
     def _receive(self, peer: str, message: object, payload: Payload) -> None:
@@ -255,8 +268,8 @@ class Participant:
                 self._tell(peer, slot)
             case ballots.Dismiss():
                 if self._quorum.dismiss(message):
-                    self._succession.watch()
-                    self._leader.peers_changed()
+                    self._leader.stop()
+                    self._succession.overdue()
                     self._quorum.review()
             case Want():
                 if not self.finished:
@@ -384,6 +397,9 @@ class Participant:
     def _decide(self, decision: Decision) -> None:
         context, agreement = self._context, self._context.agreement
         before, step = context.view, context.step
+        if not decision.plausible(context.setup.stages) or decision.step < step:
+            context.ignore("a decision that cannot be")
+            return
         if self.finished or not agreement.decided(decision):
             return
         self._quorum.decided(before)
@@ -413,8 +429,15 @@ class Participant:
         self._origin.begin_step()
         self._holdings.decided(decision, before)
         self._averaging.begin_step()
-        self._context.workers = frozenset(decision.holders)
+        self._context.workers = frozenset(decision.holders) - self._without_corpus(decision)
         self._context.plan, self._context.drivers = (0, 0, 0), {}
+
+    def _without_corpus(self, decision: Decision) -> set[str]:
+        """Of the last stage: they compute no losses."""
+        record, last = decision.record, self._context.last_stage
+        if record is None:
+            return set()
+        return {m.peer_id for m in decision.members if m.stage == last and m.name not in record.sources}
 
     def _finish(self) -> None:
         context = self._context
@@ -465,7 +488,7 @@ class Participant:
         self._leader.peers_changed()
         if not context.agreement.votes:
             self._standing.ask_in()
-        elif peer == context.leader.peer_id:
+        elif context.view.member(peer) is not None:  # the leader, who missed what was told, or one who was apart
             self._standing.tell()
         self._follower.seek()
         self._hop.redirect()

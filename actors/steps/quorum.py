@@ -46,6 +46,9 @@ class Quorum:
         if not self._owner_signed(message):
             context.note("refused", "a dismissal that the run's owner did not sign")
             return False
+        if context.has_majority:
+            context.note("refused", "a dismissal that is not needed: a majority can agree")
+            return False
         lost = context.votes_lost()
         if here := [m.name for peer, m in named.items() if peer not in lost and peer not in view.dismissed]:
             context.note("refused", f"a dismissal of {', '.join(here)}: who is here keeps its vote")
@@ -58,10 +61,11 @@ class Quorum:
         return True
 
     def decided(self, before: CommittedView) -> None:
-        """Votes stay dismissed until a decision has removed them from the view."""
+        """Votes stay dismissed until a decision has removed them from the view, or enough are back without them."""
         context, view = self._context, self._context.view
         stay = {member.peer_id for member in view.members if member in before.members} & before.dismissed
-        context.agreement.dismiss(frozenset(stay))
+        if not context.has_majority:
+            context.agreement.dismiss(frozenset(stay))
 
     def greet(self, peer: str) -> None:
         """Somebody came: it may have missed the owner's word."""

@@ -32,9 +32,9 @@ class Standing:
         )
 
     def unreachable(self) -> tuple[str, ...]:
-        """Replicas of the own stage that cannot be reached from here."""
+        """Members that cannot be reached from here."""
         context = self._context
-        return tuple(m.peer_id for m in context.view.replicas(context.me.stage) if m.peer_id not in context.usable)
+        return tuple(m.peer_id for m in context.view.members if m.peer_id not in context.usable)
 
     def tell(self) -> None:
         """To the leader; from outside, to all, as a request to be let in."""

@@ -6,7 +6,7 @@ from actors.steps.context import Context
 from actors.steps.leader import Leader
 
 LEADER_BEATS, SUCCESSOR_BEATS = 10, 2
-"""A leader that the mesh holds alive may be silent for so many beats; one that should take over, for so many."""
+"""A leader that the mesh does not hold dead may be silent for so many beats; one that should take over, for so many."""
 
 
 class Succession:
@@ -22,14 +22,17 @@ class Succession:
         self._expected = 0
 
     def watch(self) -> None:
-        """Wait for a word of the leader; it is replaced at once where it cannot be reached."""
+        """Wait for a word of the leader; it is replaced at once when the mesh holds it dead.
+
+        Whoever merely cannot reach it waits: others may, and two that take over from each other get nowhere.
+        """
         context, agreement = self._context, self._context.agreement
         if not agreement.votes or context.finished:
             return
         leader = agreement.leader.peer_id
         if leader == context.me.peer_id:
             context.waits.cancel(("leader",))
-        elif leader in context.usable or context.view.number == 0:
+        elif leader not in context.gone or context.view.number == 0:
             text = f"step {context.step}: its leader {context.named(leader)} says nothing"
             self._expected = agreement.promised
             context.waits.after(context.now, ("leader",), LEADER_BEATS * context.setup.beat_s, text, leader)
@@ -47,7 +50,11 @@ class Succession:
             return
         ballot = self._expected = agreement.next_ballot(above, context.usable)
         successor = context.view.owner(agreement.slot, ballot).peer_id
-        if successor == context.me.peer_id:
+        patience = LEADER_BEATS * context.setup.beat_s
+        if successor == context.me.peer_id and context.now - self._leader.resigned_at < patience:
+            self._expected = above
+            context.waits.after(context.now, ("leader",), patience, "")
+        elif successor == context.me.peer_id:
             context.waits.cancel(("leader",))
             self._leader.begin_slot(ballot)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 
 from actors.steps.ballots import Report
 from actors.steps.context import Context
@@ -87,6 +88,8 @@ class Survey:
     def separate(self) -> set[str]:
         """Leave out as few as it takes that all replicas of a stage reach each other, or they cannot average.
 
+        And whoever reaches nobody of a neighbouring stage, where another replica does.
+
         Of two, the one of whom the other said it: who has just died is told of by others, and tells nothing. Found
         anew from the newest reports each time, so whoever is reached again is back. Returns who is newly left out.
         """
@@ -95,6 +98,8 @@ class Survey:
             met = Counter(peer for pair in pairs for peer in pair)
             told = Counter(other for _, other in pairs)
             self.apart.add(max(met, key=lambda peer: (not self.reports[peer].data_ok, met[peer], told[peer], peer)))
+        while (stranded := self._stranded()) is not None:
+            self.apart.add(stranded)
         for peer in self.apart:
             self.ledger.forget(peer)
         for peer in (before - self.apart) & self.reports.keys():
@@ -111,9 +116,36 @@ class Survey:
             if other in workers and self.stage_of(other) == self.stage_of(peer)
         }
 
-    def wrong_config(self) -> str:
-        """Why these members cannot train together, empty when they can."""
+    def _stranded(self) -> str | None:
+        """A worker that no neighbouring stage's workers are reached from, though its stage has others."""
+        workers = self.workers()
+        stages: dict[int, list[str]] = {}
+        for peer in workers:
+            stages.setdefault(self.stage_of(peer) or 0, []).append(peer)
+        for stage, peers in stages.items():
+            for neighbours in (stages.get(stage - 1, []), stages.get(stage + 1, [])):
+                for peer in peers if len(peers) > 1 and neighbours else ():
+                    if all(self._cannot_meet(peer, other) for other in neighbours):
+                        return peer
+        return None
+
+    def _cannot_meet(self, peer: str, other: str) -> bool:
+        return other in self.reports[peer].unreachable or peer in self.reports[other].unreachable
+
+    def beyond(self, stages: Collection[int]) -> list[str]:
+        """Members of these stages that may be there, but are not reached from here."""
         context = self._context
+        return [
+            member.peer_id
+            for member in context.view.members
+            if member.stage in stages and member.peer_id not in context.usable and member.peer_id not in context.gone
+        ]
+
+    def wrong_config(self) -> str:
+        """Why these members cannot train together from the beginning, empty when they can."""
+        context = self._context
+        if context.step > 0 or context.view.number > 1:
+            return ""
         for peer, report in self.reports.items():
             if report.config_hash != context.setup.config_hash:
                 return (

@@ -10,6 +10,8 @@ FIRST = 6.0
 """Patience before anything was measured, in floors: the first computation warms caches and compilers up."""
 FACTOR = 10.0
 """Patience afterwards, in the longest time that such a wait has taken."""
+FADE = 0.99
+"""What a wait took is forgotten by so much with each later one: a disturbed hour does not make all that follow slow."""
 
 
 HINT = 0.5
@@ -77,7 +79,7 @@ class Waits:
             known = self._longest.get(wait.kind)
             if known is not None:  # a wait that a fault made long must not make all later ones patient at once
                 took = min(took, 2 * max(known, self._floor / FACTOR))
-            self._longest[wait.kind] = max(known or 0.0, took)
+            self._longest[wait.kind] = max(FADE * (known or 0.0), took)
 
     def clear(self) -> None:
         """Forget all open waits; what was measured stays."""
