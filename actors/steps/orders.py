@@ -50,7 +50,8 @@ class Orders:
         if isinstance(order, ballots.Beat):
             if order.resigns and context.agreement.votes:
                 self._resigned()
-            elif number > context.order:
+                return
+            if number > context.order and order.number > 0:
                 context.send(peer, ballots.Again(order.slot, order.ballot))
             elif context.ready and (order.asks or self._idle()):
                 self._standing.tell()
