@@ -57,6 +57,8 @@ class Donor:
         if not context.ready or not self._asked:
             return
         for peer, held in list(self._asked.items()):
+            if peer not in context.usable:
+                continue  # what is sent now would be lost
             if held == context.held:
                 del self._asked[peer]
                 self._followers[peer] = held
@@ -64,19 +66,19 @@ class Donor:
                 del self._asked[peer]
                 self._followers[peer] = context.held
                 self._push(peer, self._last)
-        if self._asked and not self._exporting:
+        if self._asked.keys() & context.usable and not self._exporting:
             self._exporting = True
             context.out.append(ExportState(context.held))
 
     def exported(self, commit: int, values: Float32, parameter_hash: str) -> None:
         """The own state is here: send it to all who asked."""
         self._exporting = False
-        for peer in self._asked:
+        for peer in self._asked.keys() & self._context.usable:
+            del self._asked[peer]
             self._followers[peer] = commit
             for number, part in enumerate(chunks(values)):
                 self._context.send(peer, StateChunk(commit, number, parameter_hash), (part,))
             self._context.note("donates", f"{self._context.me.name} sends commit {commit} to {self._name(peer)}")
-        self._asked.clear()
         if self._last is not None and self._last.commit == commit + 1:
             self._push_all()
 
@@ -226,7 +228,8 @@ class Follower:
             return
         self._about[message.commit] = message
         self._averages.setdefault(message.commit, {})[message.chunk] = values
-        context.waits.restart(context.now, ("catchup",))
+        if message.commit == context.held + 1 or self._state or self._busy:
+            context.waits.restart(context.now, ("catchup",))
         if len(self._averages) > MOST_AHEAD:
             self.overdue()
         else:

@@ -490,6 +490,7 @@ class Participant:
             self._standing.ask_in()
         elif context.view.member(peer) is not None:  # the leader, who missed what was told, or one who was apart
             self._standing.tell()
+        self._donor.serve()
         self._follower.seek()
         self._hop.redirect()
         self._quorum.review()

@@ -24,7 +24,10 @@ from orchestrator.simulation.seeds import parser, run_seeds
 from orchestrator.simulation.step_world import BUILD_S, StepWorld, random_faults
 from orchestrator.simulation.trace import Trace
 
-LAYOUTS = ((1,), (3,), (2, 2), (1, 2), (3, 3), (2, 2, 2), (3, 2, 3), (3, 3, 3))
+LAYOUTS = (
+    *((1,), (3,), (5,), (1, 1, 1), (1, 2), (2, 1), (1, 2, 1), (2, 2), (2, 2), (3, 3), (3, 3)),
+    *((2, 2, 2), (2, 2, 2), (3, 2, 3), (3, 3, 3), (3, 3, 3)),
+)
 FAULTS_S = 20.0
 SETTLE_S = 3000.0
 """Before anything was measured a lost message costs six floors of patience a hop, and one loss may follow another."""
@@ -35,9 +38,19 @@ def build(seed: int, make: type[Participant] = Participant) -> tuple[StepWorld, 
     rng = random.Random(seed)
     layout = rng.choice(LAYOUTS)
     quality = Quality(rng.choice([0.005, 0.02, 0.1]), rng.choice([0.0, 0.02, 0.1]))
+    names = [f"s{stage}r{replica}" for stage, count in enumerate(layout) for replica in range(count)]
+    needed = ("s0r0", f"s{len(layout) - 1}r0")
+    poor = [name for name in names if name not in needed and rng.random() < 0.5] if rng.random() < 0.15 else []
+    changes = {
+        "microbatches": rng.choice([2, 6, 9]),
+        "in_flight": rng.choice([1, 3, 3, 8]),
+        "floor_s": rng.choice([3.0, 10.0, 10.0]),
+        "beat_s": rng.choice([0.3, 1.0, 1.0, 2.0]),
+        "validate_every": rng.choice([0, 1, 2]),
+    }
     compute = rng.choice([0.1, 0.3, 0.8])
-    world = StepWorld(seed, layout, quality, Trace(), make, None, compute, microbatches=rng.choice([2, 6, 9]))
-    return world, random_faults(rng, [member.name for member in world.members], FAULTS_S)
+    world = StepWorld(seed, layout, quality, Trace(), make, None, compute, poor, **changes)
+    return world, random_faults(rng, names, FAULTS_S, rng.choice([2, 4, 4, 8]))
 
 
 def one(seed: int, make: type[Participant] = Participant, faults: Sequence[Fault] | None = None) -> Counter[str]:

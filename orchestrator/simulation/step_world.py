@@ -1,14 +1,15 @@
 """A training run in virtual time: the very step protocol that participants run, an exact model, and faults.
 
 The model is whole numbers: what microbatch i contributes at stage s in step t is a vector that no other (t, s, i) has,
-so the parameters show what was counted. The world checks the contract at every commit and every update.
+so the parameters show what was counted. One element is another one each time that it is computed, as rounding is: it
+shows whether replicas that should hold the same bits do. The world checks the contract at every commit and update.
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +31,8 @@ from orchestrator.simulation.trace import Trace
 from orchestrator.simulation.world import Condition, Node, World
 
 LENGTH = 7
+NOISE = 5
+"""The element that differs from one computation to the next."""
 Vector = npt.NDArray[np.float32]
 BUILD_S = 2.0
 """Building a stage takes up to so long."""
@@ -88,6 +91,7 @@ class StepWorld(World):
         layout: replicas of each stage.
         make: builds a participant's core; planted bugs come in here.
         meddle: may replace what a participant (by name) wants done.
+        without_corpus: names of participants that have no data.
     """
 
     def __init__(
@@ -99,12 +103,18 @@ class StepWorld(World):
         make: type[Participant] = Participant,
         meddle: Callable[[str, Any], list[Any]] | None = None,
         compute_s: float = 0.3,
+        without_corpus: Collection[str] = (),
         **changes: Any,
     ) -> None:
         super().__init__(seed, quality or Quality(0.02, 0.02), events.Tick(), trace)
         replicas = list(layout)
         self.setup = step_setup(len(replicas), **changes)
         self._make, self._meddle, self._compute_s = make, meddle, compute_s
+        self._without_corpus = frozenset(without_corpus)
+        self._bits: dict[tuple[int, int], bytes] = {}
+        """(Stage, commit) -> the parameters that all replicas must hold."""
+        self.forgot = False
+        """Whether any process or shard has lost its memory."""
         self.members = tuple(
             sorted(
                 Voter(f"id-{self.kernel.rng.randbytes(4).hex()}", 0, f"s{stage}r{replica}", stage)
@@ -217,7 +227,8 @@ class StepWorld(World):
 
         def ready() -> events.Event:
             engine.built = True
-            return events.LocalReady(self._hash(engine, member.stage), 1, True, LENGTH, LENGTH + 1)
+            data_ok = node.name not in self._without_corpus
+            return events.LocalReady(self._hash(engine, member.stage), 1, data_ok, LENGTH, LENGTH + 1)
 
         self._job(node, 0.0, ready, building=True)
 
@@ -248,6 +259,8 @@ class StepWorld(World):
 
     def _compute(self, node: Node, job: Job) -> None:
         engine, stage = self.engines[node.peer], self.stage(node)
+        if job.kind in (JobKind.LOSS, JobKind.EVALUATE) and node.name in self._without_corpus:
+            raise self.violation(f"{node.name} computes a loss without the corpus")
         seconds, speed = self._compute_s * self.kernel.rng.uniform(0.5, 1.5), engine.speed
 
         def work() -> events.Event:
@@ -256,6 +269,7 @@ class StepWorld(World):
                     raise self.violation(f"{node.name} counts for step {job.step} with commit {engine.commit}")
                 engine.counted.add(job.index)
                 engine.accumulated += gradient(job.step, stage, job.index)
+                engine.accumulated[NOISE] += self.kernel.rng.randint(1, 1000)
             return events.Computed(job, ("tensor",), float(job.index), seconds * speed)
 
         self._job(node, seconds, work)
@@ -271,11 +285,18 @@ class StepWorld(World):
             engine.accumulated[:] = 0
             engine.counted.clear()
             engine.commit = effect.step + 1
-            if not np.array_equal(engine.parameters, self.expected(stage, engine.commit)):
+            if not self.right(stage, engine.commit, engine.parameters):
                 raise self.violation(f"{node.name} holds other parameters after commit {engine.commit} than it should")
             return events.Applied(effect.step, self._hash(engine, stage))
 
         self._job(node, 0.05, work)
+
+    def right(self, stage: int, commit: int, parameters: Vector) -> bool:
+        """Whether these are the parameters of an undisturbed run, and those that all others hold."""
+        wanted = self.expected(stage, commit)
+        wanted[NOISE] = parameters[NOISE]
+        bits = self._bits.setdefault((stage, commit), parameters.tobytes())
+        return np.array_equal(parameters, wanted) and bits == parameters.tobytes()
 
     def expected(self, stage: int, commit: int) -> Vector:
         """The parameters of an undisturbed run."""
@@ -356,7 +377,7 @@ class StepWorld(World):
     def _load(self, node: Node, engine: Engine, commit: int, values: Vector) -> events.Event:
         self._discard(engine)
         engine.parameters, engine.commit = values[:-1].copy(), int(values[-1])
-        if engine.commit != commit or not np.array_equal(engine.parameters, self.expected(self.stage(node), commit)):
+        if engine.commit != commit or not self.right(self.stage(node), commit, engine.parameters):
             raise self.violation(f"{node.name} takes over a state that is not commit {commit}")
         return events.StateLoaded(commit, self._hash(engine, self.stage(node)))
 
@@ -382,7 +403,8 @@ class StepWorld(World):
             if counted != list(range(self.setup.microbatches)):
                 raise self.violation(f"step {record.step}: stage {stage} counted {counted}")
             hashes = {record.hashes[name] for name in names if name in record.hashes}
-            if hashes != {f"{stage}:{self.expected(stage, record.step).tobytes().hex()}"}:
+            held = {bytes.fromhex(text.partition(":")[2]) for text in hashes}
+            if len(held) != 1 or not self.right(stage, record.step, np.frombuffer(held.pop(), np.float32)):
                 raise self.violation(f"step {record.step}: stage {stage} does not hold what it should")
 
     # --- faults -----------------------------------------------------------------------------------------------------
@@ -391,6 +413,7 @@ class StepWorld(World):
         """The node's shards are gone; its process builds new ones."""
         if node.condition in (Condition.CRASHED, Condition.DARK):
             return
+        self.forgot = True
         self.engines[node.peer] = Engine()
         self.kernel.after(0.05, self._notice_loss, node, node.life, reason)
 
@@ -502,6 +525,7 @@ class StepWorld(World):
         rest = [peer for peer in self.nodes if peer not in peers]
         match fault.kind:
             case "crash":
+                self.forgot = True
                 self.crash(who[0])
                 if fault.seconds:
                     self.kernel.after(fault.seconds, self.restart_later, who[0])
@@ -598,6 +622,8 @@ class StepWorld(World):
             if now != lost:
                 lost, since = now, self.now
             if lost and self.now - since > HOPELESS_S and not self.finished:
+                if not self.forgot:
+                    raise self.violation(f"{lost}, although nobody has lost its memory")
                 return lost
         behind = [node.name for node in self.up() if node.name not in self.finished]
         raise self.violation(f"{', '.join(behind)} did not finish within {bound_s:.0f} s after the faults")

@@ -65,6 +65,35 @@ def test_a_ballot_proposes_once() -> None:
     assert leader.put(value(1)) == leader.put(value(2))
 
 
+def test_two_majorities_of_different_rules_do_not_share_voters() -> None:
+    """Whoever knows of a dismissal counts another majority: its ballots get no answer from those who do not."""
+    one = member(0)
+    assert one.lead(owner(2), Lead(5, 2, 1, ("p9",)), REPORT) is None
+    assert one.propose(owner(2), Propose(5, 2, value(1), ("p9",))) is None
+    one.dismiss(frozenset(["p2"]))
+    assert one.lead(owner(2), Lead(5, 2, 1), REPORT) is None
+    assert isinstance(one.lead(owner(2), Lead(5, 2, 1, ("p2",)), REPORT), Promise)
+
+
+def test_what_was_promised_before_a_dismissal_does_not_count_after_it() -> None:
+    ballot = next(b for b in range(2, 5) if owner(b) == "p0")
+    leader = member(0)
+    leader.run(ballot)
+    leader.promise("p1", Promise(5, ballot, -1, None, REPORT))
+    leader.dismiss(frozenset(["p1"]))
+    assert not leader.won and leader.candidacy is None
+
+
+def test_a_refusal_that_nobody_asked_for_changes_nothing() -> None:
+    one = member(0)
+    one.refused(Refused(5, 7))
+    assert one.promised == 0
+    ballot = next(b for b in range(2, 5) if owner(b) == "p0")
+    one.run(ballot)
+    one.refused(Refused(5, 2**63 - 1))
+    assert one.promised == ballot
+
+
 def test_view_0_needs_everybody() -> None:
     first = CommittedView.first(Voter(m.peer_id, 0, m.name, m.stage) for m in MEMBERS)
     assert first.quorum == 3

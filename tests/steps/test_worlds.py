@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pytest
 
 from actors.steps import events
@@ -22,6 +21,7 @@ from orchestrator.simulation.faults import Fault
 from orchestrator.simulation.seeds import many
 from orchestrator.simulation.step_world import StepWorld
 from orchestrator.simulation.trace import Trace, Violation
+from tests.steps.stories import OnlyTheLeaderKnows, Story, Stray
 
 SEEDS = int(os.environ.get("TESSERA_STEP_SEEDS", "3000"))
 LAYOUTS = [[1], [3], [1, 1], [2, 1, 2], [2, 2, 2, 2], [1, 3, 1]]
@@ -35,12 +35,13 @@ def test_an_undisturbed_run_commits_every_step_and_repeats_nothing(layout: list[
         assert sorted(world.decided) == [0, 1, 2, 3, 4]
         assert not {"rerouted", "replaced", "reset", "averaging", "view", "lost"} & set(world.notes), f"seed {seed}"
         for node in world.nodes.values():
-            assert np.array_equal(world.engines[node.peer].parameters, world.expected(world.stage(node), 4))
+            assert world.right(world.stage(node), 4, world.engines[node.peer].parameters)
         records = [world.decided[step] for step in range(5)]
         assert [record.commit for record in records] == [1, 2, 3, 4, 4]
         assert [record.validation_loss is not None for record in records] == [True, False, True, False, True]
 
 
+@pytest.mark.timeout(400)
 def test_thousands_of_disturbed_runs_keep_the_contract() -> None:
     reached, broken = many(step_seeds.one, range(SEEDS), os.cpu_count() or 2)
     for kind, count in sorted(reached.items()):
@@ -63,6 +64,16 @@ def caught(make: type[Participant] = Participant, seeds: int = 600, **world: Any
     return False
 
 
+def caught_in(story: type[Story]) -> bool:
+    """Whether an arranged story breaks the contract, which it does not by itself."""
+    for layout, seed in itertools.product(([3], [2, 2]), range(4)):
+        try:
+            story(seed, layout).ends_well()
+        except Violation:
+            return True
+    return False
+
+
 @pytest.fixture
 def planted(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """Bugs are put in place of what is right, for one test."""
@@ -77,7 +88,7 @@ def test_a_commit_without_a_majority_is_caught(planted: pytest.MonkeyPatch) -> N
 
 def test_forgetting_what_was_accepted_is_caught(planted: pytest.MonkeyPatch) -> None:
     planted.setattr(Agreement, "adopted", lambda self: None)
-    assert caught(seeds=3000)
+    assert caught_in(OnlyTheLeaderKnows)
 
 
 def test_two_leaders_that_are_obeyed_are_caught(planted: pytest.MonkeyPatch) -> None:
@@ -92,7 +103,7 @@ def test_two_leaders_that_are_obeyed_are_caught(planted: pytest.MonkeyPatch) -> 
 
     planted.setattr(Agreement, "propose", propose)
     planted.setattr(Agreement, "lead", lead)
-    assert caught(seeds=3000)
+    assert caught_in(OnlyTheLeaderKnows)
 
 
 def test_applying_what_is_only_prepared_is_caught(planted: pytest.MonkeyPatch) -> None:
@@ -128,9 +139,12 @@ def test_a_lost_microbatch_that_is_not_driven_again_is_caught(planted: pytest.Mo
 
 
 def test_counting_while_the_average_is_made_is_caught(planted: pytest.MonkeyPatch) -> None:
+    from actors.steps import leader
+
+    planted.setattr(leader, "disagreement", lambda *given, **more: "")
     planted.setattr(Orders, "exported", _export_whatever)
     planted.setattr(Hop, "frozen", property(lambda self: False, lambda self, value: None), raising=False)
-    assert caught(seeds=3000)
+    assert caught_in(Stray)
 
 
 def _export_whatever(self: Orders, event: events.GradientExported) -> None:
