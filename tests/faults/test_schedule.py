@@ -81,7 +81,7 @@ def test_effects_show_the_phase() -> None:
     assert phases_of(effect(JobKind.BACKWARD)) == (Phase.BACKWARD,)
     assert phases_of(effect(JobKind.LOSS)) == (Phase.FORWARD, Phase.BACKWARD)
     assert phases_of(events.Compute(Job(JobKind.FORWARD, 3, 0, Purpose.VALIDATE, ()))) == ()
-    assert phases_of(events.ExportGradient(3)) == (Phase.AVERAGING,)
+    assert phases_of(events.ExportGradient(3, 1)) == (Phase.AVERAGING,)
     view_change = ballots.Decision(4, 2, (), 3)
     assert phases_of(events.Send("x", ballots.Propose(4, 0, view_change))) == ()
 
