@@ -122,6 +122,12 @@ class Context:
         """Who leads, as far as is known here."""
         return self.agreement.leader
 
+    def reborn(self) -> set[str]:
+        """Members that are back with a new process: the one that had the vote, and may have to lead, is no more."""
+        if self.view.number == 0:
+            return set()
+        return {m.peer_id for m in self.view.members if self.lives.get(m.peer_id, m.life) > m.life}
+
     def votes_lost(self) -> dict[str, str]:
         """Members whose vote cannot be had now -> why."""
         lost = {}

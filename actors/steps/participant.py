@@ -332,6 +332,8 @@ class Participant:
             if message.report.life > context.lives.get(peer, -1):
                 context.lives[peer] = message.report.life
                 self._quorum.review()
+                if peer == context.leader.peer_id:
+                    self._succession.watch()
             if not self.finished:
                 self._leader.join(peer, message)
             return

@@ -32,7 +32,7 @@ class Succession:
         leader = agreement.leader.peer_id
         if leader == context.me.peer_id:
             context.waits.cancel(("leader",))
-        elif leader not in context.gone or context.view.number == 0:
+        elif context.view.number == 0 or (leader not in context.gone and leader not in context.reborn()):
             text = f"step {context.step}: its leader {context.named(leader)} says nothing"
             self._expected = agreement.promised
             context.waits.after(context.now, ("leader",), LEADER_BEATS * context.setup.beat_s, text, leader)
@@ -48,7 +48,7 @@ class Succession:
         context, agreement = self._context, self._context.agreement
         if not agreement.votes or context.finished:
             return
-        ballot = self._expected = agreement.next_ballot(above, context.usable)
+        ballot = self._expected = agreement.next_ballot(above, context.usable - context.reborn())
         successor = context.view.owner(agreement.slot, ballot).peer_id
         patience = LEADER_BEATS * context.setup.beat_s
         if successor == context.me.peer_id and context.now - self._leader.resigned_at < patience:
