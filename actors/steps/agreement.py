@@ -109,9 +109,7 @@ class Agreement:
 
     def lead(self, sender: str, message: Lead, report: Report) -> Promise | Refused | None:
         """Answer somebody who wants to lead; None when it is not his turn."""
-        if not self._proper(sender, message.ballot) or message.view_number != self.view.number:
-            return None
-        if message.dismissed != self.dismissed:
+        if not self._may_ask(sender, message) or message.view_number != self.view.number:
             return None
         if message.ballot < self.promised:
             return Refused(self.slot, self.promised)
@@ -120,15 +118,17 @@ class Agreement:
 
     def propose(self, sender: str, message: Propose) -> Accepted | Refused | None:
         """Vote."""
-        if not self._proper(sender, message.ballot) or message.decision.slot != self.slot:
-            return None
-        if message.dismissed != self.dismissed:
+        if not self._may_ask(sender, message) or message.decision.slot != self.slot:
             return None
         if message.ballot < self.promised:
             return Refused(self.slot, self.promised)
         self._promise(message.ballot)
         self._accepted_ballot, self._accepted = message.ballot, message.decision
         return Accepted(self.slot, message.ballot, self._life)
+
+    def _may_ask(self, sender: str, message: Lead | Propose) -> bool:
+        """Whether it is his ballot, and he counts the same votes as we do."""
+        return self._proper(sender, message.ballot) and message.dismissed == self.dismissed
 
     def _proper(self, sender: str, ballot: int) -> bool:
         return self.votes and 0 <= ballot < MOST_BALLOTS and self.view.owner(self.slot, ballot).peer_id == sender

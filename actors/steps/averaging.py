@@ -40,20 +40,23 @@ class Averaging:
         self._reduce: AllReduce | None = None
         self._early: list[tuple[str, Slice, Any]] = []
         self._exports = 0
-        self.prepared: Round | None = None
-        """The newest complete average of the step."""
-        self._complete_ones: dict[str, Round] = {}
+        self._rounds: dict[str, Round] = {}
+        """Digest -> complete averages of the step, the newest last."""
 
     def begin_step(self) -> None:
         """Forget the last step's rounds. Slices of the next one may be here already."""
         self.stop()
-        self.prepared = None
-        self._complete_ones.clear()
+        self._rounds.clear()
         self._early = [one for one in self._early if one[1].commit >= self._context.step]
 
     def known(self, digest: str) -> Round | None:
         """The complete average with that digest: a decision may name an earlier one than the newest."""
-        return self._complete_ones.get(digest)
+        return self._rounds.get(digest)
+
+    @property
+    def prepared(self) -> Round | None:
+        """The newest complete average of the step."""
+        return next(reversed(self._rounds.values()), None)
 
     def stop(self) -> None:
         """Break off: the leader wants something else."""
@@ -130,8 +133,7 @@ class Averaging:
         if reduce is None or order is None or not reduce.complete:
             return
         self._context.waits.done(self._context.now, ("reduce",))
-        if self.prepared is None or self.prepared.average is not reduce.average:
-            self.prepared = Round(order.step, reduce.digest, reduce.sum_of_squares, reduce.average)
-            self._complete_ones[reduce.digest] = self.prepared
-            if len(self._complete_ones) > MOST_ROUNDS:
-                del self._complete_ones[next(iter(self._complete_ones))]
+        self._rounds.pop(reduce.digest, None)
+        self._rounds[reduce.digest] = Round(order.step, reduce.digest, reduce.sum_of_squares, reduce.average)
+        if len(self._rounds) > MOST_ROUNDS:
+            del self._rounds[next(iter(self._rounds))]

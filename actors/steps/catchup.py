@@ -73,7 +73,7 @@ class Donor:
     def exported(self, commit: int, values: Float32, parameter_hash: str) -> None:
         """The own state is here: send it to all who asked."""
         self._exporting = False
-        for peer in self._asked.keys() & self._context.usable:
+        for peer in sorted(self._asked.keys() & self._context.usable):
             del self._asked[peer]
             self._followers[peer] = commit
             for number, part in enumerate(chunks(values)):

@@ -131,11 +131,12 @@ class Context:
     def votes_lost(self) -> dict[str, str]:
         """Members whose vote cannot be had now -> why."""
         lost = {}
+        reborn = self.reborn()
         for member in self.view.members:
             peer = member.peer_id
             if peer in self.view.dismissed:
                 continue
-            if self.view.number > 0 and self.lives.get(peer, member.life) > member.life:
+            if peer in reborn:
                 lost[peer] = "restarted, and its vote went with its memory"
             elif peer not in self.usable:
                 lost[peer] = "cannot be reached"

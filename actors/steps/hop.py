@@ -128,8 +128,10 @@ class Hop:
         newer = (message.order, message.retry) >= (before.order, before.retry)
         if (sender, message.retry, message.order) == (entry.sender, before.retry, before.order):
             context.ignore("a repeated activation")
-        elif message.purpose is Purpose.TRAIN and (sender != entry.sender or not newer):
-            self._taken_from(*((entry.sender, before) if newer else (sender, message)))
+        elif not newer:
+            self._taken_from(sender, message)
+        elif sender != entry.sender:
+            self._taken_from(entry.sender, before)
         if not newer:
             return
         entry.sender, entry.message = sender, message
@@ -155,11 +157,12 @@ class Hop:
             return
         self._busy += event.seconds
         entry = self._entries.get((job.purpose, job.index))
-        if job.purpose is Purpose.TRAIN and job.kind in (JobKind.LOSS, JobKind.BACKWARD) and job.number >= self._first:
-            self._count(job.index, event.loss if job.kind is JobKind.LOSS else self._losses.pop(job.number, 0.0))
+        loss = self._losses.pop(job.number, event.loss)
+        if job.kind in (JobKind.LOSS, JobKind.BACKWARD) and job.number >= self._first:
+            self._count(job.index, loss)
         if entry is not None and entry.job == job.number:
             entry.job = 0
-            self._pass_on(entry, event)
+            self._pass_on(entry, event, loss)
         self._start()
 
     def _ended(self, number: int) -> bool:
@@ -170,15 +173,14 @@ class Hop:
 
     # What follows from it
 
-    def _pass_on(self, entry: _Entry, event: Computed) -> None:
+    def _pass_on(self, entry: _Entry, event: Computed, loss: float) -> None:
         job, context = event.job, self._context
         if job.kind is JobKind.FORWARD:
             entry.output = event.tensors
             self._send_forward(entry)
         elif job.kind is JobKind.EVALUATE:
-            self._finish(entry, event.loss, (context.me.peer_id,))
+            self._finish(entry, loss, (context.me.peer_id,))
         else:
-            loss = event.loss if job.kind is JobKind.LOSS else entry.loss
             self._send_backward(entry, loss, (*entry.route, context.me.peer_id), event.tensors)
 
     def _count(self, index: int, loss: float) -> None:
@@ -264,7 +266,7 @@ class Hop:
         del self._entries[message.purpose, message.index]
 
     def _taken_from(self, sender: str, message: Forward) -> None:
-        if message.stage > 0:
+        if message.stage > 0 and message.purpose is Purpose.TRAIN:
             taken = Taken(message.commit, message.index, message.stage, message.retry, message.order)
             self._context.send(sender, taken)
 

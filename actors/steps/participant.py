@@ -225,7 +225,8 @@ class Participant:
         match key:
             case ("shard" | "export" | "apply" | "load", *_) if self._alone():
                 context.note("slow", f"{text}; nobody else holds this stage, so they are waited for")
-                context.waits.after(context.now, key, context.setup.floor_s, text)
+                again = f"the shards of {context.me.name} are slow"
+                context.waits.after(context.now, key, context.setup.floor_s, again)
             case ("hop", purpose, index):
                 context.note("overdue", text)
                 self._hop.overdue(purpose, index)
