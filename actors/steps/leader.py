@@ -29,13 +29,14 @@ from actors.steps.ballots import (
     Stuck,
 )
 from actors.steps.context import Context
+from actors.steps.deal import Deal
 from actors.steps.decide import commit_record, disagreement, next_view, step_decision
-from actors.steps.messages import Abort, Done, Purpose
-from actors.steps.router import split_by_speed
+from actors.steps.messages import Done, Purpose
 from actors.steps.survey import Survey
+from actors.steps.waiting_room import WaitingRoom
 
-JOIN_BEATS, RESIGN_BEATS = 10, 4
-"""Joiners who cannot reach somebody are let in after so many beats; a leader who cannot, and needs to, gives up."""
+RESIGN_BEATS = 4
+"""A leader who cannot reach somebody who is needed gives up after so many beats."""
 MOST_WRONG = 2
 """So often a step is averaged anew when the replicas' reports do not fit together, before the run ends."""
 START_FLOORS = 6.0
@@ -58,15 +59,14 @@ class Leader:
     def __init__(self, context: Context) -> None:
         self._context = context
         self.at = Stage.IDLE
-        self.joiners: dict[str, Join] = {}
+        self._waiting = WaitingRoom(context)
+        self._deal = Deal(context.router)
         self._survey = Survey(context)
         self._validated: dict[int, float] = {}
         self._number = 0
         self._order: Plan | Average | Propose | Lead | None = None
-        self._assigned: dict[str, tuple[int, ...]] = {}
-        self._drivers: dict[int, str] = {}
-        """Microbatch -> who was told last to drive it: another one would have it counted by other replicas, too."""
-        self._turns = 0
+        self._planned = False
+        """Whether the last plan still holds."""
         self._stuck: Counter[str] = Counter()
         self._wrong = 0
         """How often the replicas' reports did not fit together in this slot."""
@@ -77,8 +77,6 @@ class Leader:
         self._paused_beats = 0
         self.resigned_at = -math.inf
         """When it gave up leading, so that another one has the time to begin."""
-        self._asking: dict[tuple[str, int], float] = {}
-        """(Joiner, its life) -> since when it asks."""
 
     # Beginning and ending
 
@@ -86,15 +84,13 @@ class Leader:
         """A new slot: lead it when `ballot` is ours."""
         context = self._context
         self.stop()
-        self.joiners = {peer: join for peer, join in self.joiners.items() if not self._is_in(peer, join)}
-        waiting = {(peer, join.report.life) for peer, join in self.joiners.items()}
-        self._asking = {key: since for key, since in self._asking.items() if key in waiting}
+        self._waiting.begin_slot()
         if ballot is None or not context.agreement.votes:
             return
         fresh = ballot == 0 and context.decision.record is not None
         lead = context.agreement.run(ballot)
         self._number = 0
-        self._validated, self._drivers, self._turns = {}, {}, 0
+        self._validated, self._deal = {}, Deal(context.router)
         self._stuck, self._wrong = Counter(), 0
         self._survey = Survey(context)
         self._beat_later()
@@ -113,15 +109,11 @@ class Leader:
 
     def stop(self) -> None:
         """Lead no more."""
-        self.at, self._order, self._assigned = Stage.IDLE, None, {}
+        self.at, self._order, self._planned = Stage.IDLE, None, False
         self._prepared, self._paused_beats = {}, 0
         for key in ("gather", "done", "prepared", "beat", "start"):
             self._context.waits.cancel((key,))
         self.paused = ""
-
-    def _is_in(self, peer: str, join: Join) -> bool:
-        member = self._context.view.member(peer)
-        return member is not None and member.life == join.report.life
 
     # What comes in
 
@@ -187,7 +179,7 @@ class Leader:
             return
         if before == self._known_of(sender) and self.at is Stage.WORK and not self.paused:
             return
-        self._assigned = {}
+        self._planned = False
         self.consider()
 
     def _known_of(self, peer: str) -> tuple[object, ...]:
@@ -204,18 +196,8 @@ class Leader:
 
     def join(self, sender: str, message: Join) -> None:
         """Somebody without a vote wants one."""
-        context = self._context
-        if message.report.config_hash != context.setup.config_hash:
-            context.send(sender, Abort(f"the run that {context.me.name} is in has another config: start with the same"))
-            return
-        self.joiners[sender] = message
-        self._asking.setdefault((sender, message.report.life), context.now)
-        if self.at is Stage.WORK:
+        if self._waiting.enter(sender, message) and self.at is Stage.WORK:
             self.consider()
-
-    def _patient(self) -> set[str]:
-        enough = self._context.now - JOIN_BEATS * self._context.setup.beat_s
-        return {peer for (peer, _), since in self._asking.items() if since <= enough}
 
     def done(self, sender: str, message: Done) -> None:
         """A microbatch is through."""
@@ -227,7 +209,7 @@ class Leader:
         elif not self._survey.resetting.keys() & set(message.route):
             self._survey.ledger.through(message.index, message.loss, message.route)
             if self._survey.ledger.missing([message.index]):
-                self._assigned = {}  # who counted it cannot be worked with: nobody drives it any more
+                self._planned = False  # who counted it cannot be worked with: nobody drives it any more
         self._advance()
 
     def stuck(self, sender: str, message: Stuck) -> None:
@@ -254,7 +236,7 @@ class Leader:
             del self._survey.reports[peer]
             self._survey.ledger.forget(peer)
             self._survey.resetting.pop(peer, None)
-            self._assigned = {}
+            self._planned = False
             if self.at is Stage.AVERAGE:
                 self._break_off(f"{context.name(peer)} cannot be reached")
         if self.at is Stage.GATHER:
@@ -273,15 +255,15 @@ class Leader:
         if not context.has_majority:
             self._pause(context.why_no_majority())
             return
-        lives, idle = self._survey.lives(), self.at is Stage.WORK
-        view = next_view(context, self.joiners, lives, idle=idle, patient=self._patient())
+        lives, idle, waiting = self._survey.lives(), self.at is Stage.WORK, self._waiting
+        view = next_view(context, waiting.joiners, lives, idle=idle, patient=waiting.patient())
         if view is not None:
             self._vote(view)
             return
         if self.at is Stage.AVERAGE:
             return
         if back := self._survey.readmit():
-            self._assigned = {}
+            self._planned = False
             context.note("readmitted", f"step {context.step}: {context.names(back)} is needed after all")
         lacking = self._survey.lacking()
         wrong = self._survey.wrong_config()
@@ -318,7 +300,7 @@ class Leader:
         if self.paused and self.paused != "starting":
             self._context.note("resumed", f"step {self._context.step} goes on")
         if self.paused:
-            self.paused, self._assigned = "", {}
+            self.paused, self._planned = "", False
 
     def _advance(self) -> None:
         """Plan what is missing; average when nothing is."""
@@ -329,14 +311,14 @@ class Leader:
         for peer in self._survey.ledger.to_reset():
             self._survey.resetting[peer] = self._number + 1
             self._survey.ledger.forget(peer)
-            self._assigned = {}
+            self._planned = False
             text = f"step {context.step}: {context.named(peer)} forgets what it counted; others counted some of it, too"
             context.note("reset", text)
         train = [] if self.closing else self._survey.ledger.missing(range(context.setup.microbatches))
         validate = [index for index in range(self._validations()) if index not in self._validated]
         if not train and not validate and not self._survey.resetting:
             self._begin_average()
-        elif not self._assigned:
+        elif not self._planned:
             self._plan(train, validate)
 
     @property
@@ -353,15 +335,9 @@ class Leader:
         """Tell all who drives what; who drives it already goes on with it."""
         context, origins = self._context, self._survey.origins()
         context.router.learn({peer: report.tokens_per_s for peer, report in self._survey.reports.items()})
-        kept = {index: peer for peer in origins for index in self._survey.reports[peer].driving}
-        kept |= {index: peer for index, peer in self._drivers.items() if peer in origins}
-        if self._turns:  # nothing came through: whoever drives them may not reach somebody
-            kept = {index: origins[(origins.index(peer) + 1) % len(origins)] for index, peer in kept.items()}
-        given = split_by_speed([index for index in train if index not in kept], origins, context.router)
-        self._drivers = kept | {index: peer for peer, part in given.items() for index in part}
-        trains = {peer: tuple(index for index in train if self._drivers[index] == peer) for peer in origins}
-        turn, self._turns = self._turns % len(origins), 0
-        self._assigned = {peer: part for peer, part in trains.items() if part} or {"": ()}
+        driving = {index: peer for peer in origins for index in self._survey.reports[peer].driving}
+        trains, validates = self._deal.give(train, validate, origins, driving)
+        self._planned = True
         again = [index for index in train if index in self._survey.ledger.touched]
         if again:
             context.note("rerouted", f"step {context.step}: microbatches {again} go through again")
@@ -371,8 +347,8 @@ class Leader:
                 context.agreement.promised,
                 self._next(),
                 context.step,
-                {peer: part for peer, part in trains.items() if part},
-                split_by_speed(validate, origins[turn:] + origins[:turn], context.router),
+                trains,
+                validates,
                 tuple(self._survey.able()),
                 {index: self._survey.ledger.holders(index) for index in again},
                 tuple(sorted(self._survey.resetting)),
@@ -448,7 +424,7 @@ class Leader:
     def _break_off(self, why: str) -> None:
         self._context.note("averaging", f"step {self._context.step}: averaging begins anew: {why}")
         self._context.waits.cancel(("prepared",))
-        self.at, self._assigned, self._prepared = Stage.WORK, {}, {}
+        self.at, self._planned, self._prepared = Stage.WORK, False, {}
 
     def _exclude(self, peer: str, why: str) -> None:
         context = self._context
@@ -467,8 +443,8 @@ class Leader:
                 context.waits.after(context.now, ("gather",), 2 * context.setup.beat_s, text)
         elif key == "done" and self.at is Stage.WORK:
             context.note("slow", text)
-            self._assigned = {}
-            self._turns += 1
+            self._planned = False
+            self._deal.stalled()
             self._advance()
         elif key == "prepared" and self.at is Stage.AVERAGE:
             assert isinstance(self._order, Average)
