@@ -21,7 +21,8 @@ from actors.steps.participant import Participant
 from orchestrator.simulation.faults import Fault
 from orchestrator.simulation.network import Quality
 from orchestrator.simulation.seeds import parser, run_seeds
-from orchestrator.simulation.step_world import BUILD_S, StepWorld, random_faults
+from orchestrator.simulation.step_faults import random_faults
+from orchestrator.simulation.step_world import BUILD_S, StepWorld
 from orchestrator.simulation.trace import Trace
 
 LAYOUTS = (

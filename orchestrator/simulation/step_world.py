@@ -1,20 +1,13 @@
 """A training run in virtual time: the very step protocol that participants run, an exact model, and faults.
 
-The model is whole numbers: what microbatch i contributes at stage s in step t is a vector that no other (t, s, i) has,
-so the parameters show what was counted. One element is another one each time that it is computed, as rounding is: it
-shows whether replicas that should hold the same bits do. The world checks the contract at every commit and update.
+The world checks the contract at every commit and every update, with a model that shows what was counted.
 """
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from actors.faults.schedule import Fault as Scheduled
 from actors.faults.schedule import Part, Phase, What
@@ -25,23 +18,18 @@ from actors.steps.context import StepSetup
 from actors.steps.events import Job, JobKind
 from actors.steps.participant import Participant
 from actors.steps.view import Voter
+from orchestrator.simulation.exact_model import LENGTH, Engine, ExactModel, Vector, parameter_hash, parameters_of
 from orchestrator.simulation.faults import Fault
 from orchestrator.simulation.network import Quality
 from orchestrator.simulation.trace import Trace
 from orchestrator.simulation.world import Condition, Node, World
 
-LENGTH = 7
-NOISE = 5
-"""The element that differs from one computation to the next."""
-Vector = npt.NDArray[np.float32]
 BUILD_S = 2.0
 """Building a stage takes up to so long."""
 RESTART_S = 2.0
 """A killed process is back after so long where its fault does not say."""
 HOPELESS_S = 100.0
 """A run that nothing can bring back must have been so for this long."""
-KINDS = ("crash", "pause", "cut", "one-way", "pair", "loss", "slow", "shard", "shard-pause")
-"""pair: two that cannot reach each other, while everybody else reaches both."""
 
 
 def step_setup(stages: int, **changes: Any) -> StepSetup:
@@ -61,26 +49,6 @@ def step_setup(stages: int, **changes: Any) -> StepSetup:
         "beat_s": 1.0,
     }
     return StepSetup(**{**values, **changes})
-
-
-def gradient(step: int, stage: int, index: int) -> Vector:
-    """What a microbatch contributes."""
-    return np.array([2.0**index, step + 1, stage + 1, index, 1, 0, 3], dtype=np.float32)
-
-
-@dataclass
-class Engine:
-    """The shards of one participant."""
-
-    parameters: Vector = field(default_factory=lambda: np.zeros(LENGTH, np.float32))
-    accumulated: Vector = field(default_factory=lambda: np.zeros(LENGTH, np.float32))
-    counted: set[int] = field(default_factory=set)
-    commit: int = 0
-    free_at: float = 0.0
-    paused_until: float = 0.0
-    built: bool = False
-    """What is asked of shards that are not built yet was meant for those before them."""
-    speed: float = 1.0
 
 
 class StepWorld(World):
@@ -111,8 +79,7 @@ class StepWorld(World):
         self.setup = step_setup(len(replicas), **changes)
         self._make, self._meddle, self._compute_s = make, meddle, compute_s
         self._without_corpus = frozenset(without_corpus)
-        self._bits: dict[tuple[int, int], bytes] = {}
-        """(Stage, commit) -> the parameters that all replicas must hold."""
+        self.model = ExactModel(self.setup.microbatches)
         self.forgot = False
         """Whether any process or shard has lost its memory."""
         self.members = tuple(
@@ -228,12 +195,9 @@ class StepWorld(World):
         def ready() -> events.Event:
             engine.built = True
             data_ok = node.name not in self._without_corpus
-            return events.LocalReady(self._hash(engine, member.stage), 1, data_ok, LENGTH, LENGTH + 1)
+            return events.LocalReady(parameter_hash(member.stage, engine.parameters), 1, data_ok, LENGTH, LENGTH + 1)
 
         self._job(node, 0.0, ready, building=True)
-
-    def _hash(self, engine: Engine, stage: int) -> str:
-        return f"{stage}:{engine.parameters.tobytes().hex()}"
 
     def _job(
         self, node: Node, seconds: float, work: Callable[[], events.Event | None], *, building: bool = False
@@ -267,9 +231,7 @@ class StepWorld(World):
             if job.kind in (JobKind.LOSS, JobKind.BACKWARD) and job.index not in engine.counted:
                 if engine.commit != job.step:
                     raise self.violation(f"{node.name} counts for step {job.step} with commit {engine.commit}")
-                engine.counted.add(job.index)
-                engine.accumulated += gradient(job.step, stage, job.index)
-                engine.accumulated[NOISE] += self.kernel.rng.randint(1, 1000)
+                engine.count(job.step, stage, job.index, self.kernel.rng)
             return events.Computed(job, ("tensor",), float(job.index), seconds * speed)
 
         self._job(node, seconds, work)
@@ -281,30 +243,12 @@ class StepWorld(World):
             raise self.violation(f"{node.name} applies step {effect.step}, which was not decided")
 
         def work() -> events.Event:
-            engine.parameters = engine.parameters + effect.average
-            engine.accumulated[:] = 0
-            engine.counted.clear()
-            engine.commit = effect.step + 1
-            if not self.right(stage, engine.commit, engine.parameters):
+            engine.apply(effect.average)
+            if engine.commit != effect.step + 1 or not self.model.right(stage, engine.commit, engine.parameters):
                 raise self.violation(f"{node.name} holds other parameters after commit {engine.commit} than it should")
-            return events.Applied(effect.step, self._hash(engine, stage))
+            return events.Applied(effect.step, parameter_hash(stage, engine.parameters))
 
         self._job(node, 0.05, work)
-
-    def right(self, stage: int, commit: int, parameters: Vector) -> bool:
-        """Whether these are the parameters of an undisturbed run, and those that all others hold."""
-        wanted = self.expected(stage, commit)
-        wanted[NOISE] = parameters[NOISE]
-        bits = self._bits.setdefault((stage, commit), parameters.tobytes())
-        return np.array_equal(parameters, wanted) and bits == parameters.tobytes()
-
-    def expected(self, stage: int, commit: int) -> Vector:
-        """The parameters of an undisturbed run."""
-        total = np.zeros(LENGTH, np.float32)
-        for step in range(commit):
-            for index in range(self.setup.microbatches):
-                total += gradient(step, stage, index)
-        return total
 
     # --- effects ----------------------------------------------------------------------------------------------------
 
@@ -325,7 +269,7 @@ class StepWorld(World):
             case events.ExportGradient(step, number):
                 self._job(node, 0.02, lambda: self._export_gradient(engine, step, number))
             case events.Discard():
-                self._job(node, 0.0, lambda: self._discard(engine))
+                self._job(node, 0.0, engine.discard)
             case events.ApplyUpdate():
                 self._apply(node, effect)
             case events.ExportState(commit):
@@ -361,25 +305,19 @@ class StepWorld(World):
         for at in self.network.arrivals(self.now, node.peer, to):
             self.kernel.at(at, self.deliver, target, target.life, event)
 
-    def _discard(self, engine: Engine) -> None:
-        engine.accumulated[:] = 0
-        engine.counted.clear()
-
     def _export_gradient(self, engine: Engine, step: int, number: int) -> events.Event:
         return events.GradientExported(step, number, engine.accumulated.copy(), frozenset(engine.counted))
 
     def _export(self, node: Node, engine: Engine, commit: int) -> events.Event:
         if engine.commit != commit:
             raise self.violation(f"{node.name} exports commit {engine.commit} as {commit}")
-        values = np.append(engine.parameters, np.float32(commit)).astype(np.float32)
-        return events.StateExported(commit, values, self._hash(engine, self.stage(node)))
+        return events.StateExported(commit, engine.state(), parameter_hash(self.stage(node), engine.parameters))
 
     def _load(self, node: Node, engine: Engine, commit: int, values: Vector) -> events.Event:
-        self._discard(engine)
-        engine.parameters, engine.commit = values[:-1].copy(), int(values[-1])
-        if engine.commit != commit or not self.right(self.stage(node), commit, engine.parameters):
+        engine.load(values)
+        if engine.commit != commit or not self.model.right(self.stage(node), commit, engine.parameters):
             raise self.violation(f"{node.name} takes over a state that is not commit {commit}")
-        return events.StateLoaded(commit, self._hash(engine, self.stage(node)))
+        return events.StateLoaded(commit, parameter_hash(self.stage(node), engine.parameters))
 
     def _committed(self, node: Node, record: CommitRecord) -> None:
         self.say(node, record)
@@ -403,8 +341,7 @@ class StepWorld(World):
             if counted != list(range(self.setup.microbatches)):
                 raise self.violation(f"step {record.step}: stage {stage} counted {counted}")
             hashes = {record.hashes[name] for name in names if name in record.hashes}
-            held = {bytes.fromhex(text.partition(":")[2]) for text in hashes}
-            if len(held) != 1 or not self.right(stage, record.step, np.frombuffer(held.pop(), np.float32)):
+            if len(hashes) != 1 or not self.model.right(stage, record.step, parameters_of(hashes.pop())):
                 raise self.violation(f"step {record.step}: stage {stage} does not hold what it should")
 
     # --- faults -----------------------------------------------------------------------------------------------------
@@ -632,23 +569,3 @@ class StepWorld(World):
 def record_leader(record: CommitRecord | None) -> str:
     """Who led a step that is decided."""
     return record.leader if record is not None else ""
-
-
-def random_faults(rng: random.Random, names: list[str], seconds: float, most: int = 4) -> list[Fault]:
-    """Up to `most` faults within `seconds`. Processes that crash come back."""
-    faults = []
-    for _ in range(rng.randint(1, most)):
-        kind = rng.choice(KINDS)
-        at, length = rng.uniform(0.5, seconds), rng.choice([0.5, 3.0, 8.0, 20.0]) * rng.uniform(0.5, 1.5)
-        who: tuple[str, ...] = (rng.choice(names),)
-        value = 0.0
-        if kind in ("cut", "one-way"):
-            who = tuple(rng.sample(names, rng.randint(1, max(1, len(names) - 1))))
-        elif kind == "pair" and len(names) > 1:
-            who, length = tuple(rng.sample(names, 2)), 4 * length
-        elif kind == "loss":
-            who, value = (), rng.choice([0.05, 0.2])
-        elif kind == "slow":
-            value = rng.choice([5.0, 30.0])
-        faults.append(Fault(at, kind, who, length, value))
-    return sorted(faults, key=lambda fault: fault.at)

@@ -35,7 +35,7 @@ def test_an_undisturbed_run_commits_every_step_and_repeats_nothing(layout: list[
         assert sorted(world.decided) == [0, 1, 2, 3, 4]
         assert not {"rerouted", "replaced", "reset", "averaging", "view", "lost"} & set(world.notes), f"seed {seed}"
         for node in world.nodes.values():
-            assert world.right(world.stage(node), 4, world.engines[node.peer].parameters)
+            assert world.model.right(world.stage(node), 4, world.engines[node.peer].parameters)
         records = [world.decided[step] for step in range(5)]
         assert [record.commit for record in records] == [1, 2, 3, 4, 4]
         assert [record.validation_loss is not None for record in records] == [True, False, True, False, True]

@@ -33,8 +33,11 @@ SILENCES = [
     Cell("two at once", Phase.PREPARED, "links cut 20 s"),
     Cell("shard process", Phase.DECIDED, "SIGSTOP 20 s"),
 ]
-RUNS = {"kills": (KILLS, 18, 230), "silences": (SILENCES, 30, 150)}
-"""Cells that happen one after the other in one run, so many steps apart, in a run of so many steps."""
+RUNS: dict[str, tuple[list[Cell], int, int, set[str]]] = {
+    "kills": (KILLS, 18, 230, {"view", "shards", "donates"}),
+    "silences": (SILENCES, 30, 150, {"view", "dead"}),
+}
+"""Cells that happen one after the other in one run, so many steps apart, in a run of so many steps, with such events."""
 
 
 @pytest.fixture(scope="module")
@@ -44,19 +47,20 @@ def bench(cluster: Cluster) -> Bench:
 
 @pytest.fixture(scope="module")
 def reference(bench: Bench) -> dict[str, Any]:
-    longest = max(steps for _, _, steps in RUNS.values())
+    longest = max(steps for _, _, steps, _ in RUNS.values())
     return bench.run("reference", [*SETTINGS, f"train.steps={longest}"], "grid-plain")
 
 
 @pytest.mark.parametrize("name", RUNS)
 def test_a_dozen_cells_of_the_grid(bench: Bench, reference: dict[str, Any], name: str) -> None:
-    cells, apart, steps = RUNS[name]
+    cells, apart, steps, expected = RUNS[name]
     report = run_cells(bench, cells, steps, f"grid-{name}", apart)
     assert wrong_with(report, reference, steps) == []
     happened = [event["detail"] for event in report["events"] if event["kind"] == "fault"]
     for number, cell in enumerate(cells):
         text = str(parse(cell.fault_at(AT + apart * number)))
         assert any(detail.startswith(f"{text}: ") for detail in happened), text
+    assert expected <= {event["kind"] for event in report["events"]}, "the report tells of what followed"
     assert bench.orphans() == 0
 
 
