@@ -37,7 +37,7 @@ RUNS: dict[str, tuple[list[Cell], int, int, set[str]]] = {
     "kills": (KILLS, 18, 230, {"view", "shards", "donates"}),
     "silences": (SILENCES, 30, 150, {"view", "dead"}),
 }
-"""Cells that happen one after the other in one run, so many steps apart, in a run of so many steps, with such events."""
+"""Cells that happen one after the other in one run: steps between them, steps of the run, and what it must tell of."""
 
 
 @pytest.fixture(scope="module")
