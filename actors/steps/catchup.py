@@ -19,6 +19,8 @@ from actors.steps.messages import AverageChunk, StateChunk, Want
 MOST_AHEAD = 8
 """Averages kept while the state they belong to is not here; with more the whole state is asked for again."""
 MOST_FOLLOWERS = 8
+ASK_BEATS = 5
+"""Nothing came for so many beats: the request is made again, of another replica; each time after twice as long."""
 
 
 def chunks(values: Float32) -> list[Float32]:
@@ -129,6 +131,10 @@ class Follower:
         self.gradient_length = 0
         self._donor = ""
         self._tried: list[str] = []
+        self._asked = 0
+        """How often, since something was lacking."""
+        self._fed = False
+        """Whether anything has come from this donor."""
         self._state: dict[int, Any] = {}
         self._state_commit = -1
         self._expected_hash = ""
@@ -160,9 +166,25 @@ class Follower:
         self._donor = fresh[context.step % len(fresh)]
         self._state.clear()
         self._averages.clear()
-        text = f"{context.me.name} asked {context.named(self._donor)} for commit {context.step} and got nothing"
-        context.waits.start(context.now, ("catchup",), "catchup", text, 1, self._donor)
+        self._fed = False
+        patience = context.waits.patience("catchup")
+        seconds = min(patience, ASK_BEATS * context.setup.beat_s * 2.0**self._asked)
+        self._asked += 1
+        context.waits.after(context.now, ("catchup",), seconds, self._text(), self._donor)
         context.send(self._donor, Want(context.held))
+
+    def _text(self) -> str:
+        context = self._context
+        return f"{context.me.name} asked {context.named(self._donor)} for commit {context.step} and got nothing"
+
+    def _comes(self) -> None:
+        """Something came: the donor has heard the request, and gets the time that it takes."""
+        waits, now = self._context.waits, self._context.now
+        if self._fed:
+            waits.restart(now, ("catchup",))
+        else:
+            self._fed = True
+            waits.start(now, ("catchup",), "catchup", self._text(), 1, self._donor)
 
     def overdue(self) -> None:
         """The donor gives nothing: try another."""
@@ -180,6 +202,7 @@ class Follower:
         """We hold what the step needs, or a decision gave it to us."""
         self._context.waits.cancel(("catchup",))
         self._donor = ""
+        self._asked = 0
         self._tried.clear()
         self._state.clear()
         self._averages.clear()
@@ -199,7 +222,7 @@ class Follower:
             self._state.clear()
             self._state_commit, self._expected_hash = message.commit, message.parameter_hash
         self._state[message.chunk] = values
-        context.waits.restart(context.now, ("catchup",))
+        self._comes()
         if len(self._state) == chunk_count(self.state_length):
             whole = np.concatenate([self._state[number] for number in sorted(self._state)])
             self._state.clear()
@@ -229,7 +252,7 @@ class Follower:
         self._about[message.commit] = message
         self._averages.setdefault(message.commit, {})[message.chunk] = values
         if message.commit == context.held + 1 or self._state or self._busy:
-            context.waits.restart(context.now, ("catchup",))
+            self._comes()
         if len(self._averages) > MOST_AHEAD:
             self.overdue()
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from actors.steps import ballots, events
-from actors.steps.messages import Forward, Purpose
+from actors.steps.messages import Forward, Purpose, Want
 from orchestrator.simulation.faults import Fault
 from orchestrator.simulation.network import Quality
 from orchestrator.simulation.step_world import StepWorld
@@ -123,3 +123,19 @@ class Stray(Story):
         origin = context.drivers.get(index, victim.peer)
         again = Forward(2, index, Purpose.TRAIN, 0, origin, 1, (victim.peer,), context.plan)
         world.give(victim, events.Received(origin, again, ("tokens",)))
+
+
+class ForgetfulDonor(Story):
+    """Whoever is asked for the state loses the asker just then, and is told at once that it is back."""
+
+    def on(self, name: str, effect: Any, message: Any) -> list[Any]:
+        """Once, a moment after the request arrived."""
+        if isinstance(message, Want) and not self.happened:
+            self.happened = True
+            self.world.kernel.after(0.1, self._flap, name, effect.to)
+        return [effect]
+
+    def _flap(self, asker: str, donor: str) -> None:
+        node, peer = self.world.nodes[donor], self.world.named(asker).peer
+        self.world.give(node, events.PeerLost(peer, "a word of the mesh came late", True))
+        self.world.give(node, events.PeerUp(peer))

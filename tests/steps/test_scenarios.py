@@ -14,7 +14,7 @@ from orchestrator.simulation.faults import Fault
 from orchestrator.simulation.network import Quality
 from orchestrator.simulation.step_world import StepWorld
 from orchestrator.simulation.trace import Trace
-from tests.steps.stories import CutBeforeDecision, OnlyTheLeaderKnows, Overwritten, Story, Stray
+from tests.steps.stories import CutBeforeDecision, ForgetfulDonor, OnlyTheLeaderKnows, Overwritten, Story, Stray
 
 SEEDS = range(8)
 
@@ -105,6 +105,17 @@ def test_an_average_that_a_revived_proposal_names_is_still_there() -> None:
     stories = [Overwritten(seed) for seed in range(16)]
     assert all(story.ends_well(90.0) for story in stories)
     assert sum(story.happened for story in stories) > 3, "two averages of a step were made, and the first decided"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_request_for_the_state_that_was_forgotten_is_made_again(seed: int) -> None:
+    story = ForgetfulDonor(seed, [3, 3], steps=60, validate_every=0)
+    world = story.world
+    world.kernel.at(6.0, world.begin, Fault(6.0, "cut", ("s1r1",), 15.0))
+    world.run(60.0)
+    assert story.happened
+    assert world.core(world.named("s1r1")).inside, "39 s after the heal, which is less than a donor's patience"
+    assert world.settle(600.0) == ""
 
 
 def longest_step(seed: int, kind: str) -> tuple[float, float]:

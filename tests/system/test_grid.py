@@ -35,7 +35,7 @@ SILENCES = [
 ]
 RUNS: dict[str, tuple[list[Cell], int, int, set[str]]] = {
     "kills": (KILLS, 18, 205, {"view", "shards", "donates"}),
-    "silences": (SILENCES, 30, 135, {"view", "dead"}),
+    "silences": (SILENCES, 30, 150, {"view", "dead"}),
 }
 """Cells that happen one after the other in one run: steps between them, steps of the run, and what it must tell of."""
 
