@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -30,7 +30,14 @@ class Sink(Protocol):
         """The end: finished, failed or stopped."""
 
 
-SinkOpener = Callable[[], Sink]
+class SinkOpener(Protocol):
+    """Knows where a run is written down."""
+
+    def __call__(self) -> Sink:
+        """Open it, going on with what is there."""
+
+    def tell(self, events: Sequence[Event]) -> None:
+        """Leave events for whoever writes."""
 
 
 class Chronicle:
@@ -52,22 +59,31 @@ class Chronicle:
         """Write what is new. Called in a thread."""
         node = self._node
         opener = self._spec.sink
-        if opener is None or self._done or not node.writes:
+        if opener is None or self._done:
+            return
+        if not node.writes:
+            if news := self._news():
+                opener.tell(news)
             return
         if self._sink is None:
             self._sink = opener()
         for record in [record for record in list(node.records) if record.step > self._step]:
             self._sink.commit(record)
             self._step = record.step
-        for number, event in [entry for entry in list(node.events) if entry[0] > self._event]:
+        for event in self._news():
             self._sink.event(event)
-            self._event = number
         for event in self._faults.news() if self._faults is not None else ():
             self._sink.event(event)
         if node.ended_at is not None:
             self._done = True
             self._sink.status(node.status())
             self._sink.finish(*self._end())
+
+    def _news(self) -> list[Event]:
+        """Own events that were not written yet."""
+        news = [entry for entry in list(self._node.events) if entry[0] > self._event]
+        self._event = max((number for number, _ in news), default=self._event)
+        return [event for _, event in news]
 
     def _end(self) -> tuple[str, str]:
         """Outcome and failure; a finished run in which a scheduled fault never happened has failed."""

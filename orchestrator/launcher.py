@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +18,7 @@ from actors.faults.schedule import Fault, parse_all
 from actors.keepsakes import owner_folder
 from actors.membership.view import Member
 from actors.mesh_actor import MeshActor
+from actors.records import Event
 from actors.spec import NAMESPACE, ParticipantSpec, emulation_for
 from actors.transport.identity import Identity, Owner
 from orchestrator.config import ConfigError, RunConfig, as_dict, config_hash
@@ -78,6 +79,15 @@ class OpenReport:
         steps = self.config.train.steps
         folder = Path(self.folder)
         return Telemetry.open(quiet, self.config.run_id, folder, resolved, self.command, steps, console, resume=True)
+
+    def tell(self, events: Sequence[Event]) -> None:
+        """Leave events for whoever writes the report."""
+        from orchestrator.telemetry.files import Journal
+
+        journal = Journal(Path(self.folder), resume=True, name=Journal.EVENTS)
+        for event in events:
+            journal.append(dataclasses.asdict(event))
+        journal.close()
 
 
 def places(config: RunConfig) -> list[tuple[str, int, int]]:

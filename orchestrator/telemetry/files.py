@@ -59,14 +59,15 @@ def write_atomic(path: Path, text: str) -> None:
 
 
 class Journal:
-    """`metrics.jsonl`: one line a commit, flushed at once, so a crash loses nothing that was committed."""
+    """One line a commit (or an event), flushed at once, so a crash loses nothing that was committed."""
 
     NAME = "metrics.jsonl"
+    EVENTS = "events.jsonl"
 
-    def __init__(self, folder: Path, *, resume: bool = False) -> None:
+    def __init__(self, folder: Path, *, resume: bool = False, name: str = NAME) -> None:
         """Open the journal. An earlier one is kept beside it under a number, or continued when resuming."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / self.NAME
+        self.path = folder / name
         if self.path.exists() and not resume:
             self.path.rename(_free_name(self.path))
         torn = self.path.exists() and self.path.read_bytes()[-1:] not in (b"", b"\n")

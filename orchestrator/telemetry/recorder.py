@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from orchestrator.telemetry.report import Report
 
 REPORT_S = 10.0
 """How often the report is written while a run goes on; less often where writing it takes long."""
+MOST_EVENTS = 100_000
+"""Lines of the events' journal that one process writes: strangers can make events."""
 EFFORT = 0.05
 """Share of the time that may go into writing it."""
 
 
 class Recorder:
-    """Writes metrics.jsonl, report.json and report.html into the run's folder."""
+    """Writes metrics.jsonl, events.jsonl, report.json and report.html into the run's folder."""
 
     def __init__(
         self, report: Report, folder: Path, *, resume: bool = False, clock: Callable[[], float] = time.monotonic
@@ -28,7 +31,10 @@ class Recorder:
         if resume:
             for line in read_journal(folder / Journal.NAME):
                 report.add_commit(record_from(line), line.get("time"))
+            self._take_events()
         self._journal = Journal(folder, resume=resume)
+        self._events = Journal(folder, resume=resume, name=Journal.EVENTS)
+        self._lines = 0
         self._next = clock() + REPORT_S
 
     def phase(self, text: str) -> None:
@@ -47,11 +53,21 @@ class Recorder:
         """In the report already."""
 
     def event(self, event: Event) -> None:
-        """In the report already."""
+        """Write the event's line: whoever goes on with the report, when this process is killed, finds it there."""
+        self._lines += 1
+        if self._lines <= MOST_EVENTS:
+            self._events.append(asdict(event))
+
+    def _take_events(self) -> None:
+        for line in read_journal(self._folder / Journal.EVENTS):
+            with contextlib.suppress(TypeError):  # of another version
+                self._report.add_event(Event(**line))
 
     def close(self, outcome: str = "", failure: str = "") -> None:
-        """Write the report; it is written even where the journal could not be."""
+        """Write the report, with what others have told meanwhile; it is written even where the journal could not be."""
         try:
+            self._take_events()
+            self._events.close()
             self._journal.close()
         finally:
             self._report.write(self._folder)

@@ -207,3 +207,20 @@ def test_report_is_written_now_and_then(tmp_path: Path) -> None:
     recorder.commit(second)
     assert json.loads((tmp_path / "report.json").read_text())["totals"]["outcome"] is None
     recorder.close("finished")
+
+
+def test_events_outlive_a_killed_writer_and_come_from_others_too(tmp_path: Path) -> None:
+    first = Recorder(Report("r", "simulate", {}), tmp_path)
+    first.event(Event(1.5, "lost", "amber-otter", "its mesh process died"))
+    report = Report("r", "simulate", {})
+    second = Recorder(report, tmp_path, resume=True)  # the first was killed: it closed nothing
+    others = Journal(tmp_path, resume=True, name=Journal.EVENTS)
+    others.append(dataclasses.asdict(Event(2.5, "shards", "sage-deer", "its shard was killed")))
+    others.append({"of": "another version"})
+    others.close()
+    second.event(Event(3.5, "finished", "sage-deer", ""))
+    second.close("finished")
+    told = json.loads((tmp_path / "report.json").read_text())["events"]
+    for journal in (first._events, first._journal):
+        journal.close()
+    assert [event["kind"] for event in sorted(told, key=lambda event: event["time"])] == ["lost", "shards", "finished"]
