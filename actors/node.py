@@ -156,13 +156,13 @@ class Node:
         wrong = await self.workshop.open()
         if wrong:
             self.note("data", wrong)
-        await self.workshop.build()
-        if self.mesh is not None:
-            self.mesh.update(state=State.ACTIVE)
+        self.workshop.start()
 
     def _local(self, event: events.Event) -> None:
         """What the shards say."""
         if isinstance(event, events.LocalReady):
+            if self.mesh is not None and self.mesh.core.record.state is State.JOINING:
+                self.mesh.update(state=State.ACTIVE)
             self._admission.gradient_length = event.gradient_length
             self._admission.state_length = event.state_length
         self.handle(event)
