@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from actors.averaging.reduce import CHUNK
 from actors.spec import ParticipantSpec
-from actors.steps.messages import AverageChunk, Backward, Forward, Purpose, Slice, StateChunk
+from actors.steps.chunks import Cutting
+from actors.steps.messages import Backward, Chunk, Forward, Part, Purpose, Slice
 from actors.transport.base import TensorSpec
 
 WIRE_DTYPES = {"fp32": "float32", "bf16": "uint16"}
@@ -27,6 +28,11 @@ class Admission:
         self.state_length = 0
         """Elements of its flat state."""
 
+    def serve(self, spec: ParticipantSpec) -> None:
+        """The own stage is another one: its lengths are not known yet."""
+        self._spec = spec
+        self.gradient_length = self.state_length = 0
+
     def check(self, peer_id: str, message: object, specs: tuple[TensorSpec, ...], step: int) -> str | None:
         """Return why a message with these tensors is not expected, None when it is."""
         stage = self._stage_of(peer_id)
@@ -44,22 +50,23 @@ class Admission:
                 if message.stage != mine or stage != mine + 1:
                     return f"a gradient for stage {message.stage} from stage {stage}, and this is stage {mine}"
                 return self._index(message.index, Purpose.TRAIN) or self._shape(specs, tokens=False)
-            case Slice() | AverageChunk() | StateChunk():
+            case Slice() | Chunk():
                 if stage != mine:
                     return f"values of stage {stage}, and this is stage {mine}"
                 return self._part(message, specs)
             case _:
                 return None
 
-    def _part(self, message: Slice | AverageChunk | StateChunk, specs: tuple[TensorSpec, ...]) -> str | None:
-        length = self.state_length if isinstance(message, StateChunk) else self.gradient_length
+    def _part(self, message: Slice | Chunk, specs: tuple[TensorSpec, ...]) -> str | None:
+        state = isinstance(message, Chunk) and message.part is Part.STATE
+        length = self.state_length if state else self.gradient_length
         if len(specs) != 1 or specs[0].dtype != "float32" or len(specs[0].shape) != 1:
             return "a part of a vector has to be one vector of float32"
         size = specs[0].shape[0]
         if isinstance(message, Slice):
             fits = 0 < size <= min(CHUNK, length) and 0 <= message.chunk < max(1, length)
         else:
-            fits = size == max(0, min(CHUNK, length - message.chunk * CHUNK)) and size > 0 and message.chunk >= 0
+            fits = size > 0 and size == Cutting(length).elements(message.chunk)
         return None if fits else f"chunk {message.chunk} with {size} elements does not fit a vector of {length}"
 
     def _index(self, index: int, purpose: Purpose) -> str | None:

@@ -1,7 +1,7 @@
 """Giving freed memory back to the system.
 
-A participant's process allocates and frees buffers of all sizes for days; glibc keeps what it frees, in pieces, and with
-every disturbance a little more of it: 34 MB over a hundred failures were measured, of which Python held none.
+A participant's process allocates and frees buffers of all sizes for days; glibc keeps what it frees, in pieces, and
+with every disturbance a little more of it: 34 MB over a hundred failures were measured, of which Python held none.
 """
 
 from __future__ import annotations

@@ -114,12 +114,12 @@ class MeshActor:
 
         assert self._node is not None
         node = self._node
-        spec, scratch = self._spec, self._scratch
+        scratch = self._scratch
 
-        def shards(on_lost: Callable[[str], None], number: int) -> RayShardGroup:
+        def shards(spec: ParticipantSpec, on_lost: Callable[[str], None], number: int) -> RayShardGroup:
             return RayShardGroup(spec, str(scratch / f"rendezvous-{number}"), on_lost, number)
 
-        crypto = RunCrypto(self._identity, spec.run_id)
+        crypto = RunCrypto(self._identity, self._spec.run_id)
         await node.start(self._address, crypto, tuple(first), shards)
         self._watchdog = asyncio.get_running_loop().create_task(self._watch())
 
@@ -141,6 +141,15 @@ class MeshActor:
         """End the whole run, because a person wants it."""
         if self._node is not None:
             self._node.stop(reason)
+
+    async def address(self) -> str:
+        """host:port where it listens; empty as long as it does not."""
+        return self._address
+
+    async def leave(self, reason: str) -> None:
+        """Go politely: finish what is under way, get out of the view, say goodbye."""
+        if self._node is not None:
+            self._node.leave(reason)
 
     async def dismiss(self, view_number: int, voters: dict[str, int], signature: str) -> None:
         """Let the run go on without these votes; signed by the run's owner."""

@@ -19,7 +19,6 @@ from actors.mesh import GossipLinks, Mesh
 from actors.node_status import describe_run
 from actors.outgoing import Outgoing
 from actors.records import CommitRecord, Event, MeshStatus, Traffic
-from actors.shards import ShardGroup
 from actors.spec import ParticipantSpec, step_setup
 from actors.steps import events
 from actors.steps.ballots import Dismiss, dismissal
@@ -28,7 +27,7 @@ from actors.steps.view import Voter
 from actors.transport.base import Array, Peer, TensorSpec, Transport
 from actors.transport.credentials import RunCrypto
 from actors.transport.messages import SOFTWARE
-from actors.workshop import Workshop
+from actors.workshop import MakeShards, Workshop
 
 log = logging.getLogger("tessera.node")
 GATHER_S = {"local": 180.0, "lan": 600.0, "wan": 3600.0}
@@ -82,7 +81,7 @@ class Node:
         self._early: list[events.Event] = []
         self.ended_at: float | None = None
         self._failure = ""
-        self.stopped = False
+        self.stopped = self.left = False
         self._throughput_at = -THROUGHPUT_S
 
     # Life
@@ -92,7 +91,7 @@ class Node:
         address: str,
         crypto: RunCrypto,
         first: tuple[str, ...],
-        make_shards: Callable[[Callable[[str], None], int], ShardGroup],
+        make_shards: MakeShards,
     ) -> None:
         """Find the mesh through the first addresses (host:port each), build the shards, open the corpus, take part."""
         spec = self.spec
@@ -112,6 +111,9 @@ class Node:
         self._spawn(self._prepare())
         if self._began is not None and self._began.exists():
             self.note("restart", f"{spec.name} is back with a new process and joins the run")
+            self._begin(())
+        elif spec.stage.index < 0:
+            self.note("joining", f"{spec.name} joins the run and asks for a stage")
             self._begin(())
         else:
             self._spawn(self._gather())
@@ -156,7 +158,8 @@ class Node:
         wrong = await self.workshop.open()
         if wrong:
             self.note("data", wrong)
-        self.workshop.start()
+        if self.spec.stage.index >= 0:
+            self.workshop.start()
 
     def _local(self, event: events.Event) -> None:
         """What the shards say."""
@@ -233,6 +236,12 @@ class Node:
             self._ended(reason)
         self.handle(events.Stop(reason))
 
+    def leave(self, reason: str) -> None:
+        """Go when nothing is lost by it: a person, or the machine, wants it."""
+        if self.mesh is not None and self.ended_at is None:
+            self.mesh.update(state=State.DRAINING)
+        self.handle(events.Leave(reason))
+
     def dismiss(self, message: Dismiss) -> None:
         """Take the owner's word that votes are lost for good."""
         self.handle(events.Received(self.transport.peer_id, message))
@@ -260,6 +269,10 @@ class Node:
                 self.workshop.compute(job)
             case events.RestartShards(reason):
                 self.workshop.restart(reason)
+            case events.Serve(stage):
+                self._serve(stage)
+            case events.Departed(reason):
+                self._departed(reason)
             case events.Committed(record):
                 self.records.append(record)
                 self._tell_throughput(record.throughput.get(self.spec.name, 0.0))
@@ -277,6 +290,26 @@ class Node:
                 self.ended_at = time.monotonic()
             case _:
                 self.workshop.do(effect)
+
+    def _serve(self, stage: int) -> None:
+        """The mesh has given us a stage."""
+        assert self.workshop is not None
+        self.spec = self.spec.serving(stage)
+        self._admission.serve(self.spec)
+        if self.mesh is not None:
+            self.mesh.update(stage=stage)
+        layers = f"layers {self.spec.stage.first_layer} to {self.spec.stage.last_layer - 1}"
+        self.note("serves", f"{self.spec.name} serves stage {stage} ({layers}) from now on")
+        self.workshop.serve(self.spec)
+
+    def _departed(self, reason: str) -> None:
+        """We are out of the committed view: say goodbye to the mesh."""
+        self.note("left", reason)
+        self.left = True
+        self.ended_at = time.monotonic()
+        self.transport.set_members({})
+        if self.mesh is not None:
+            self._spawn(self.mesh.leave())
 
     def _not_sent(self, peer: str, reason: str) -> None:
         """A link did not take a message; links tell by themselves when they are lost."""
@@ -305,10 +338,9 @@ class Node:
 
     def _refresh_links(self) -> None:
         """Links to everybody in the view who serves a stage."""
-        if self.mesh is None or self._participant is None:
+        if self.mesh is None or self._participant is None or self.left:
             return
-        members = [member for member in self.mesh.view.members if member.stage >= 0]
-        peers = {m.peer_id: Peer(m.peer_id, m.name, m.address) for m in members}
+        peers = {m.peer_id: Peer(m.peer_id, m.name, m.address) for m in self.mesh.view.members if m.takes_part}
         before, self._peers = self._peers, peers
         self.transport.set_members(peers)
         for peer_id in [peer for peer in self._up if peers.get(peer) != before.get(peer)]:
@@ -421,6 +453,8 @@ class Node:
         participant = self._participant
         if self.stopped:
             return "stopped"
+        if self.left:
+            return "left"
         if self.failure:
             return "failed"
         if participant is None or not (participant.started or participant.finished):

@@ -1,20 +1,40 @@
-"""Messages on their way to peers: one queue a peer and lane, so that a plan never waits behind a tensor."""
+"""Messages on their way to peers: three queues a peer, so that a plan never waits behind a tensor.
+
+Nor does an activation wait behind a state that somebody catches up with.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import enum
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from actors.protocol import BACKGROUND
 from actors.steps.events import Payload, TokensOf
 from actors.transport.base import Array
 from actors.transport.deadline import Deadline
 from actors.transport.errors import TransportError
 
 SEND_S = 120.0
-"""A message that cannot even be queued for this long is a fault of the link."""
+"""A message that cannot even be queued for this long is a fault of the link. Background ones wait until it is lost."""
 WAITING = 8192
-"""Messages for one peer and lane that wait for the link; what comes beyond is dropped, as on a link that is lost."""
+"""Messages of one queue that wait for the link; what comes beyond is dropped, as on a link that is lost."""
+
+
+class Rank(enum.Enum):
+    """Which of a peer's queues a message waits in. None of them waits for another."""
+
+    CONTROL = 0
+    BULK = 1
+    BACKGROUND = 2
+
+    @classmethod
+    def of(cls, message: object, payload: Payload) -> Rank:
+        """The rank of a message with its tensors."""
+        if isinstance(message, BACKGROUND):
+            return cls.BACKGROUND
+        return cls.BULK if isinstance(payload, TokensOf) or len(payload) > 0 else cls.CONTROL
 
 
 class Sender(Protocol):
@@ -42,15 +62,15 @@ class Outgoing:
         failed: Callable[[str, str], None],
     ) -> None:
         self._transport, self._resolve, self._spawn, self._failed = transport, resolve, spawn, failed
-        self._queues: dict[tuple[str, bool], asyncio.Queue[tuple[object, Payload]]] = {}
+        self._queues: dict[tuple[str, Rank], asyncio.Queue[tuple[object, Payload]]] = {}
 
     def put(self, to: str, message: object, payload: Payload) -> None:
         """Send when its turn comes."""
-        bulk = isinstance(payload, TokensOf) or len(payload) > 0
-        queue = self._queues.get((to, bulk))
+        rank = Rank.of(message, payload)
+        queue = self._queues.get((to, rank))
         if queue is None:
-            queue = self._queues[to, bulk] = asyncio.Queue(maxsize=WAITING)
-            self._spawn(self._drain(to, queue))
+            queue = self._queues[to, rank] = asyncio.Queue(maxsize=WAITING)
+            self._spawn(self._drain(to, rank, queue))
         try:
             queue.put_nowait((message, payload))
         except asyncio.QueueFull:
@@ -58,15 +78,17 @@ class Outgoing:
 
     def drop(self, peer: str) -> None:
         """Forget what waits for a peer that is lost: it comes back with other needs."""
-        for bulk in (False, True):
-            queue = self._queues.get((peer, bulk))
+        for rank in Rank:
+            queue = self._queues.get((peer, rank))
             while queue is not None and not queue.empty():
                 queue.get_nowait()
 
-    async def _drain(self, to: str, queue: asyncio.Queue[tuple[object, Payload]]) -> None:
+    async def _drain(self, to: str, rank: Rank, queue: asyncio.Queue[tuple[object, Payload]]) -> None:
         while True:
             message, payload = await queue.get()
+            # a busy line keeps background messages waiting through no fault of its own, and a gap in them is costly
+            deadline = Deadline.never() if rank is Rank.BACKGROUND else Deadline.after(SEND_S)
             try:
-                await self._transport.send(to, message, self._resolve(payload), deadline=Deadline.after(SEND_S))
+                await self._transport.send(to, message, self._resolve(payload), deadline=deadline)
             except TransportError as error:  # what does not fit into a message ends nobody
                 self._failed(to, str(error))

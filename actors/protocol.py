@@ -11,6 +11,11 @@ CONTROL = (
     messages.Returned,
     messages.Done,
     messages.Want,
+    messages.Offer,
+    messages.Get,
+    messages.Gone,
+    messages.Denied,
+    messages.Differs,
     messages.Abort,
     ballots.Lead,
     ballots.Promise,
@@ -27,8 +32,14 @@ CONTROL = (
     ballots.Stuck,
     ballots.Holding,
     ballots.Join,
+    ballots.Vouch,
+    ballots.Enlist,
+    ballots.Depart,
     ballots.Dismiss,
 )
+
+BACKGROUND = (messages.Chunk,)
+"""What goes to somebody who catches up: it gives way to activations, gradients and slices on the same link."""
 
 
 def build_registry() -> MessageRegistry:
@@ -39,7 +50,9 @@ def build_registry() -> MessageRegistry:
     for tensor in (messages.Forward, messages.Backward):
         kind_name = tensor.__name__.lower()
         registry.message(kind=kind_name, lane=Lane.BULK, traffic=TrafficClass.BOUNDARY, tensors=1)(tensor)
-    for part in (messages.Slice, messages.StateChunk, messages.AverageChunk):
-        kind_name = part.__name__.lower()
-        registry.message(kind=kind_name, lane=Lane.BULK, traffic=TrafficClass.AVERAGING, tensors=1)(part)
+    for part in (messages.Slice, *BACKGROUND):
+        kind_name, background = part.__name__.lower(), part in BACKGROUND
+        registry.message(
+            kind=kind_name, lane=Lane.BULK, traffic=TrafficClass.AVERAGING, tensors=1, background=background
+        )(part)
     return registry

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from actors.chronicle import SinkOpener
 from actors.faults.schedule import Fault
@@ -11,13 +11,16 @@ from actors.steps.context import StepSetup
 from actors.tokens import TokenSourceOpener
 from actors.transport.config import EmulateConfig, EmulateOverride
 from sharding.config import LayoutConfig, ModelConfig, OptimizerConfig
-from sharding.partition import StageSpec
+from sharding.partition import StageSpec, partition, share, stage_parameters
 from sharding.schedule import learning_rate
 
 NAMESPACE = "tessera"
 """Ray namespace of all actors."""
 FLOORS = {"local": 20.0, "lan": 20.0, "wan": 40.0}
 """Shortest patience of the step protocol in seconds, by network profile."""
+
+BYTES_A_PARAMETER = 20
+"""Memory that a stage takes: weights, gradient, two moments and the accumulator, fp32; activations come on top."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class ParticipantSpec:
     replica: int
     """Number among the replicas of its stage, for a person's eye and for emulation."""
     stage: StageSpec
+    """`no_stage` for somebody who joins and is given one by the mesh."""
     model: ModelConfig
     optimizer: OptimizerConfig
     layout: LayoutConfig
@@ -58,12 +62,18 @@ class ParticipantSpec:
     @property
     def actor_name(self) -> str:
         """Name in the Ray dashboard."""
-        return f"tessera/{self.run_id}/stage-{self.stage.index}/{self.name}"
+        place = f"stage-{self.stage.index}" if self.stage.index >= 0 else "joins"
+        return f"tessera/{self.run_id}/{place}/{self.name}"
+
+    def serving(self, stage: int) -> ParticipantSpec:
+        """The same participant with another stage."""
+        return replace(self, stage=partition(self.model, self.layout.stages)[stage])
 
 
 def step_setup(spec: ParticipantSpec) -> StepSetup:
     """Return what the step protocol needs to know."""
     train, optimizer = spec.train, spec.optimizer
+    stages = partition(spec.model, spec.layout.stages)
     return StepSetup(
         stages=spec.layout.stages,
         steps=train.steps,
@@ -76,6 +86,10 @@ def step_setup(spec: ParticipantSpec) -> StepSetup:
         learning_rate=lambda step: learning_rate(optimizer, step, train.steps),
         config_hash=spec.config_hash,
         floor_s=FLOORS[spec.profile],
+        shares=tuple(share(spec.model, stage) for stage in stages),
+        max_share=spec.layout.max_model_share,
+        stage_bytes=tuple(BYTES_A_PARAMETER * stage_parameters(spec.model, stage) for stage in stages),
+        moves=spec.layout.rebalance,
     )
 
 

@@ -23,13 +23,15 @@ PAUSES_S = (0.0, 0.0, 1.0, 5.0, 30.0)
 MOST_ERRORS = 3
 """What fails more often without an update in between is no accident."""
 
+MakeShards = Callable[[ParticipantSpec, Callable[[str], None], int], ShardGroup]
+
 
 class Workshop:
     """Drives one `ShardGroup` after the other. Everything runs in one event loop.
 
     Args:
         spec: the participant.
-        make: makes a group; gets what to call when it dies, and how many there were before.
+        make: makes a group for a spec; gets what to call when it dies, and how many there were before.
         tell: takes events for the protocol.
         fail: called with a sentence when nothing can be built.
     """
@@ -37,7 +39,7 @@ class Workshop:
     def __init__(
         self,
         spec: ParticipantSpec,
-        make: Callable[[Callable[[str], None], int], ShardGroup],
+        make: MakeShards,
         tell: Callable[[events.Event], None],
         fail: Callable[[str], None],
     ) -> None:
@@ -70,9 +72,9 @@ class Workshop:
         """Make shards; the protocol hears when they are there."""
         number, self._number = self._number, self._number + 1
         await asyncio.sleep(PAUSES_S[min(number, len(PAUSES_S) - 1)])
-        if self._closed:
+        if self._closed or number != self._number - 1:
             return
-        group = self._group = self._make(lambda reason: self.lost(number, reason), number)
+        group = self._group = self._make(self._spec, lambda reason: self.lost(number, reason), number)
         built = await group.build()
         if self._group is group:
             self.built = built
@@ -82,6 +84,15 @@ class Workshop:
     def start(self) -> None:
         """Build in the background."""
         self._spawn(self.build(), self._number)
+
+    def serve(self, spec: ParticipantSpec) -> None:
+        """Another stage: end the shards, if there are any, and build its."""
+        self._spec = spec
+        self.built, self._errors = None, 0
+        group, self._group = self._group, None
+        if group is not None:
+            group.close()
+        self.start()
 
     def lost(self, number: int, reason: str) -> None:
         """A group is gone: the protocol hears it once, and a new one is built."""

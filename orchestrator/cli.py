@@ -42,6 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from orchestrator.stop import stop_run
 
             return stop_run(options.run, options.address, console)
+        if options.command == "leave":
+            from orchestrator.stop import let_leave
+
+            return let_leave(options.run, options.names, options.address, console)
         if options.command == "drop":
             from orchestrator.drop import drop_votes
 
@@ -66,8 +70,10 @@ def _run(options: argparse.Namespace, config: RunConfig, command: str, console: 
         return _reference(config, command, console)
     from orchestrator import driver
 
-    if config.faults and options.command != "simulate":
-        raise ConfigError("faults: only `simulate` has faults on purpose.")
+    if options.command != "simulate":
+        for name in ("faults", "churn"):
+            if getattr(config, name):
+                raise ConfigError(f"{name}: only `simulate` has {name} on purpose.")
     if options.command == "invite":
         from orchestrator.launcher import write_bundle
 
@@ -161,6 +167,10 @@ def _parser() -> argparse.ArgumentParser:
     stop = commands.add_parser("stop", help="end a running run, whether its driver lives or not")
     stop.add_argument("run", nargs="?", default="", help="run id; the newest one by default")
     stop.add_argument("--address", default="", help="of its Ray cluster")
+    leave = commands.add_parser("leave", help="let participants go politely: nothing is lost, and the run goes on")
+    leave.add_argument("run", help="run id")
+    leave.add_argument("names", nargs="+", help="participants of this cluster that should go")
+    leave.add_argument("--address", default="", help="of its Ray cluster")
     drop = commands.add_parser("drop", help="let a run go on that has lost the majority of its votes (its owner only)")
     drop.add_argument("run", help="run id")
     drop.add_argument("names", nargs="*", help="whose votes are lost for good; without names: show which are lost")

@@ -21,6 +21,7 @@ from actors.config import MeshConfig
 from actors.faults.schedule import parse
 from actors.steps.config import TrainConfig
 from actors.transport.config import EmulateConfig
+from orchestrator.churn import parse as parse_change
 from orchestrator.data.config import DataConfig
 from orchestrator.telemetry.config import TelemetryConfig
 from sharding.config import LayoutConfig, ModelConfig, OptimizerConfig
@@ -61,6 +62,8 @@ class RunConfig:
     telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
     faults: list[str] = field(default_factory=list)
     """`simulate` only: faults on purpose, one sentence each, as `kill leader at step 5 averaging`."""
+    churn: list[str] = field(default_factory=list)
+    """`simulate` only: who comes and goes, as `join x2 at step 5` or `leave stage-0/1 at second 8`."""
 
 
 def load(path: str | None = None, overrides: Sequence[str] = ()) -> RunConfig:
@@ -133,6 +136,11 @@ def check(config: RunConfig) -> None:
             parse(text)
         except ValueError as error:
             raise ConfigError(f"faults: {error}") from None
+    for text in config.churn:
+        try:
+            parse_change(text)
+        except ValueError as error:
+            raise ConfigError(f"churn: {error}") from None
     if layout.stages > model.layers:
         raise ConfigError(
             f"layout.stages={layout.stages} is more than model.layers={model.layers}: "

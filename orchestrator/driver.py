@@ -26,8 +26,19 @@ from actors.keepsakes import owner_folder
 from actors.records import CommitRecord, Event
 from actors.spec import NAMESPACE
 from orchestrator.config import ConfigError, RunConfig, as_dict
+from orchestrator.driver_churn import DriverChurn
 from orchestrator.driver_faults import DriverFaults
-from orchestrator.launcher import Launched, OpenReport, fault_folder, launch, places, read_bundle, schedule, with_data
+from orchestrator.launcher import (
+    Launched,
+    OpenReport,
+    churn,
+    fault_folder,
+    launch,
+    places,
+    read_bundle,
+    schedule,
+    with_data,
+)
 from orchestrator.names import run_name
 from orchestrator.ray_keeper import LocalCluster, runs_folder
 from orchestrator.telemetry.telemetry import Telemetry
@@ -62,7 +73,8 @@ def resolve(config: RunConfig) -> RunConfig:
         run_id, _ = read_bundle(config)
         config = dataclasses.replace(config, run_id=run_id)
     config = dataclasses.replace(config, run_id=config.run_id or run_name())
-    schedule(config)  # a mistake in it is told before anything is started
+    schedule(config)  # a mistake in them is told before anything is started
+    churn(config)
     return with_data(config)
 
 
@@ -75,6 +87,7 @@ def run(config: RunConfig, command: str, *, local: bool, console: Console) -> in
     )
     outcome, failure = "failed", ""
     started: list[Launched] = []
+    changes: DriverChurn | None = None
     cluster: LocalCluster | None = None
     note: Path | None = None
     try:
@@ -85,11 +98,13 @@ def run(config: RunConfig, command: str, *, local: bool, console: Console) -> in
             note = _note_run(config, cluster)
             launch(config, OpenReport(config, command, str(folder)), telemetry.phase, started)
             telemetry.phase("waiting until every stage is built")
+            changes = DriverChurn(config, OpenReport(config, command, str(folder)), started, churn(config))
             faults = DriverFaults(schedule(config), places(config), FaultLog(fault_folder(str(folder))))
-            outcome = _Watch(config, started, telemetry, faults).until_the_end()
+            outcome = _Watch(config, started, telemetry, faults, changes).until_the_end()
             failure = "" if outcome == "finished" else "stopped by a person"
-            if outcome == "finished" and faults.missing():
-                outcome, failure = "failed", faults.missing()
+            missing = faults.missing() or changes.missing()
+            if outcome == "finished" and missing:
+                outcome, failure = "failed", missing
     except KeyboardInterrupt as stop:
         outcome, failure = "stopped", "stopped from outside"
         if not isinstance(stop, StoppedError) and started and _leave_running(console):
@@ -102,6 +117,8 @@ def run(config: RunConfig, command: str, *, local: bool, console: Console) -> in
         failure = f"Ray failed: {type(error).__name__}: {str(error).strip().splitlines()[0]}"
     finally:
         with _deaf():
+            if changes is not None:
+                changes.close()
             _end(started, quick=outcome == "stopped")
             if note is not None:
                 note.unlink(missing_ok=True)
@@ -119,14 +136,22 @@ def run(config: RunConfig, command: str, *, local: bool, console: Console) -> in
 class _Watch:
     """Asks the participants until the run is over. Some may be gone at any time: the run goes on without them."""
 
-    def __init__(self, config: RunConfig, started: list[Launched], telemetry: Telemetry, faults: DriverFaults) -> None:
-        self._config, self._started, self._telemetry, self._faults = config, started, telemetry, faults
+    def __init__(
+        self,
+        config: RunConfig,
+        started: list[Launched],
+        telemetry: Telemetry,
+        faults: DriverFaults,
+        changes: DriverChurn,
+    ) -> None:
+        self._config, self._started, self._telemetry = config, started, telemetry
+        self._faults, self._changes = faults, changes
         self._asked: dict[int, Any] = {}
-        self._asked_at = dict.fromkeys(range(len(started)), 0.0)
+        self._asked_at: dict[int, float] = {}
         self._answered_at = time.monotonic()
-        self._phases = dict.fromkeys(range(len(started)), "starting")
-        self._seen_events = dict.fromkeys(range(len(started)), 0)
-        self._pids = dict.fromkeys(range(len(started)), 0)
+        self._phases: dict[int, str] = {}
+        self._seen_events: dict[int, int] = {}
+        self._pids: dict[int, int] = {}
         self._records: dict[int, CommitRecord] = {}
         self._step = 0
         self._gap_since = 0.0
@@ -139,11 +164,12 @@ class _Watch:
             self._ask()
             self._hand_over()
             self._faults.watch(self._step, self._telemetry.event)
+            self._changes.watch(self._step, self._telemetry.event)
             self._show_status()
             ending = {phase for phase in self._phases.values() if phase in ("finished", "stopped")}
             if ending:
                 self._ended_at = self._ended_at or time.monotonic()
-                everybody = all(phase in ("finished", "stopped", "gone") for phase in self._phases.values())
+                everybody = all(phase in ("finished", "stopped", "gone", "left") for phase in self._phases.values())
                 if everybody or time.monotonic() - self._ended_at > LAST_S:
                     self._hand_over(all_of_them=True)
                     self._faults.watch(self._step, self._telemetry.event)
@@ -152,10 +178,11 @@ class _Watch:
 
     def _ask(self) -> None:
         now = time.monotonic()
-        for number, entry in enumerate(self._started):
-            if number not in self._asked and now - self._asked_at[number] > (GONE_ASK_S if self._gone(number) else 0):
+        for number, entry in enumerate(list(self._started)):
+            self._phases.setdefault(number, "starting")
+            if number not in self._asked and now - self._asked_at.get(number, 0.0) > self._pause(number):
                 self._asked_at[number] = now
-                self._asked[number] = entry.actor.poll.remote(self._step, self._seen_events[number])
+                self._asked[number] = entry.actor.poll.remote(self._step, self._seen_events.get(number, 0))
         ready, _ = ray.wait(list(self._asked.values()), num_returns=len(self._asked), timeout=ANSWER_S)
         for number, call in list(self._asked.items()):
             if call in ready:
@@ -167,10 +194,16 @@ class _Watch:
         if all(self._gone(number) for number in self._phases) and now - self._answered_at > ALL_GONE_S:
             raise RunFailedError("lost all participants of this site")
 
+    def _pause(self, number: int) -> float:
+        """Seconds between questions."""
+        return GONE_ASK_S if self._gone(number) else 0.0
+
     def _gone(self, number: int) -> bool:
         return self._phases[number] == "gone"
 
     def _lost(self, number: int, why: str) -> None:
+        if self._phases[number] == "left":
+            return
         if not self._gone(number):
             self._phases[number] = "gone"
             self._telemetry.event(Event(time.time(), "lost", self._started[number].spec.name, why))
@@ -181,7 +214,7 @@ class _Watch:
         except ray.exceptions.RayActorError:
             self._lost(number, "its mesh process died")
             return
-        if answer["pid"] != self._pids[number]:
+        if answer["pid"] != self._pids.get(number):
             self._pids[number], self._seen_events[number] = answer["pid"], 0
         self._answered_at = time.monotonic()
         self._phases[number] = answer["phase"]
@@ -211,7 +244,7 @@ class _Watch:
         if time.monotonic() - self._status_at < 1.0:
             return
         self._status_at = time.monotonic()
-        here = [number for number in self._phases if not self._gone(number)]
+        here = [number for number, phase in self._phases.items() if phase not in ("gone", "left")]
         if not here:
             return
         with contextlib.suppress(ray.exceptions.RayError, AssertionError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -21,10 +22,12 @@ from actors.mesh_actor import MeshActor
 from actors.records import Event
 from actors.spec import NAMESPACE, ParticipantSpec, emulation_for
 from actors.transport.identity import Identity, Owner
+from orchestrator.churn import Change
+from orchestrator.churn import parse_all as parse_changes
 from orchestrator.config import ConfigError, RunConfig, as_dict, config_hash
 from orchestrator.data.source import OpenTokens, describe
 from orchestrator.names import participant_names
-from sharding.partition import partition
+from sharding.partition import no_stage, partition
 
 START_S = 180.0
 """Deadline for actors to come up and answer."""
@@ -109,17 +112,28 @@ def schedule(config: RunConfig) -> tuple[Fault, ...]:
         raise ConfigError(f"faults: {error}") from None
 
 
+def churn(config: RunConfig) -> list[Change]:
+    """Who comes and goes. Raises ConfigError for what could never happen."""
+    if config.churn and config.mesh.bundle:
+        raise ConfigError("churn: only a simulation starts newcomers by itself; leave it out where there is a bundle.")
+    try:
+        return parse_changes(config.churn, places(config), config.train.steps)
+    except ValueError as error:
+        raise ConfigError(f"churn: {error}") from None
+
+
 def participant_specs(config: RunConfig) -> list[ParticipantSpec]:
     """Return the specs of all participants of the run that the launcher names itself."""
     return [_spec(config, *place) for place in places(config)]
 
 
 def _spec(config: RunConfig, name: str, stage: int, replica: int, folder: str = "", port: int = 0) -> ParticipantSpec:
+    stages = config.layout.stages
     return ParticipantSpec(
         run_id=config.run_id,
         name=name,
         replica=replica,
-        stage=partition(config.model, config.layout.stages)[stage],
+        stage=partition(config.model, stages)[stage] if stage >= 0 else no_stage(stages),
         model=config.model,
         optimizer=config.optimizer,
         layout=config.layout,
@@ -212,11 +226,7 @@ def launch(config: RunConfig, sink: OpenReport, say: Callable[[str], None], star
         known = tuple(places(config))
         specs = [dataclasses.replace(spec, faults=faults, faults_folder=str(folder), places=known) for spec in specs]
     say(f"starting {len(specs)} participants")
-    for spec in specs:
-        options = cast(Any, MeshActor).options(
-            name=spec.actor_name, namespace=NAMESPACE, lifetime="detached", scheduling_strategy="SPREAD"
-        )
-        started.append(Launched(spec, options.remote(spec)))
+    started.extend(Launched(spec, _actor(spec)) for spec in specs)
     anew = members is None
     opened = ray.get([entry.actor.open.remote(anew=anew) for entry in started], timeout=START_S)
     certificates = _certificates(config, specs, opened) if members is None else [(b"", b"")] * len(specs)
@@ -226,6 +236,46 @@ def launch(config: RunConfig, sink: OpenReport, say: Callable[[str], None], star
     first = addresses if members is None else [member.address for member in members]
     say("building stages")
     ray.get([entry.actor.start.remote(first[:FIRST]) for entry in started], timeout=START_S)
+
+
+def launch_newcomer(config: RunConfig, sink: OpenReport, started: Sequence[Launched], number: int) -> Launched:
+    """Start one more participant of a running run, without a stage: the mesh gives it one.
+
+    Args:
+        config: the run's.
+        sink: opens the run's report.
+        started: participants that are there, any of which is enough to find the mesh.
+        number: of the newcomer, from 1.
+
+    Raises RayError, IdentityError, or ValueError where nobody answers.
+    """
+    first = config.layout.stages * config.layout.replicas
+    name = participant_names(config.run_id, first + number)[-1]
+    spec = dataclasses.replace(_spec(config, name, -1, number), sink=sink)
+    addresses: list[str] = []
+    for entry in started:
+        with contextlib.suppress(ray.exceptions.RayError):
+            addresses.append(ray.get(entry.actor.address.remote(), timeout=5.0))
+    if not any(addresses):
+        raise ValueError("no participant answers through which it could find the mesh")
+    actor = _actor(spec)
+    try:
+        _, public_key, _ = ray.get(actor.open.remote(anew=True), timeout=START_S)
+        owner = Owner.load(owner_folder(config.run_id))
+        certificate = owner.issue(public_key, spec.name, config.run_id), owner.ca_pem
+        ray.get(actor.listen.remote(*certificate), timeout=START_S)
+        ray.get(actor.start.remote([one for one in addresses if one][:FIRST]), timeout=START_S)
+    except BaseException:
+        ray.kill(actor, no_restart=True)
+        raise
+    return Launched(spec, actor)
+
+
+def _actor(spec: ParticipantSpec) -> Any:
+    options = cast(Any, MeshActor).options(
+        name=spec.actor_name, namespace=NAMESPACE, lifetime="detached", scheduling_strategy="SPREAD"
+    )
+    return options.remote(spec)
 
 
 def _certificates(config: RunConfig, specs: list[ParticipantSpec], opened: list[Any]) -> list[tuple[bytes, bytes]]:

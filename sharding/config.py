@@ -80,5 +80,7 @@ class LayoutConfig:
     """cpu, cuda, or auto (cuda where there is one)."""
     threads: int = 1
     """torch threads of one shard on CPU."""
+    rebalance: bool = True
+    """Replicas of stages with throughput to spare move to stages that limit the run, one at a time."""
     max_model_share: float = 0.5
     """Largest share of the model's parameters that one participant may ever hold."""

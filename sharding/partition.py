@@ -45,6 +45,11 @@ def whole_stage(model: ModelConfig) -> StageSpec:
     return StageSpec(0, 1, 0, model.layers, True, True)
 
 
+def no_stage(stages: int) -> StageSpec:
+    """Return what somebody serves who has not been given a stage yet: nothing."""
+    return StageSpec(-1, stages, 0, 0, False, False)
+
+
 def partition(model: ModelConfig, stages: int) -> tuple[StageSpec, ...]:
     """Cut the model into `stages` contiguous stages of at least one block each (see the file's docstring).
 

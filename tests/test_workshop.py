@@ -46,16 +46,22 @@ def test_shards_that_die_while_they_are_built_are_built_again(spec: ParticipantS
     failures: list[str] = []
     groups: list[Group] = []
 
-    def make(on_lost: Callable[[str], None], number: int) -> ShardGroup:
+    def make(spec: ParticipantSpec, on_lost: Callable[[str], None], number: int) -> ShardGroup:
         groups.append(Group(dies=number < 2))
         return cast(Any, groups[-1])
 
     async def scene() -> None:
-        workshop = Workshop(spec, make, told.append, failures.append)
+        ready = asyncio.Event()
+
+        def tell(event: events.Event) -> None:
+            told.append(event)
+            if isinstance(event, events.LocalReady):
+                ready.set()
+
+        workshop = Workshop(spec, make, tell, failures.append)
         workshop.start()
         async with asyncio.timeout(10):
-            while not any(isinstance(event, events.LocalReady) for event in told):
-                await asyncio.sleep(0.01)
+            await ready.wait()
         workshop.close()
 
     asyncio.run(scene())

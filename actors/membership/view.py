@@ -19,10 +19,16 @@ class Member:
     stage: int
     address: str
     """host:port of its listener."""
+    state: State = State.ACTIVE
+
+    @property
+    def takes_part(self) -> bool:
+        """Whether it serves a stage, or waits to be given one."""
+        return self.stage >= 0 or self.state is State.JOINING
 
 
 class GossipView:
-    """Everyone in a membership core's view who works or is about to."""
+    """Everyone in a membership core's view who works, is about to, or finishes its work."""
 
     def __init__(self, core: Membership) -> None:
         self._core = core
@@ -32,7 +38,7 @@ class GossipView:
         """All members, ordered by peer id."""
         core = self._core
         here = [core.record, *(core.records[peer] for peer in core.live)]
-        working = [record for record in here if record.state in (State.JOINING, State.ACTIVE)]
+        working = [record for record in here if record.state is not State.LEFT]
         return tuple(sorted(map(_member, working), key=lambda member: member.peer_id))
 
     def member(self, peer_id: str) -> Member | None:
@@ -46,7 +52,7 @@ class GossipView:
 
 def _member(record: Record) -> Member:
     address = next((one.removeprefix("tcp:") for one in record.addresses if one.startswith("tcp:")), "")
-    return Member(record.peer_id, record.name, record.stage, address)
+    return Member(record.peer_id, record.name, record.stage, address, record.state)
 
 
 def complete(core: Membership, stages: int, replicas: int) -> bool:

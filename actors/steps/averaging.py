@@ -29,6 +29,7 @@ class Round:
     digest: str
     sum_of_squares: float
     average: Float32
+    replicas: int
 
 
 class Averaging:
@@ -134,6 +135,8 @@ class Averaging:
             return
         self._context.waits.done(self._context.now, ("reduce",))
         self._rounds.pop(reduce.digest, None)
-        self._rounds[reduce.digest] = Round(order.step, reduce.digest, reduce.sum_of_squares, reduce.average)
+        self._rounds[reduce.digest] = Round(
+            order.step, reduce.digest, reduce.sum_of_squares, reduce.average, len(order.groups[self._context.me.stage])
+        )
         if len(self._rounds) > MOST_ROUNDS:
             del self._rounds[next(iter(self._rounds))]

@@ -32,6 +32,8 @@ class Decision:
     clip_factor: float = 1.0
     """What they are multiplied with. Changes of view keep all three: whoever missed the step needs them still."""
     finished: bool = False
+    assigned: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """Peer id -> stages that it was ever given, the newest last."""
 
     def plausible(self, stages: int) -> bool:
         """Whether it can be a decision at all, of a run with so many stages."""
@@ -64,6 +66,8 @@ class Report:
     """The last order of the leader that it had followed."""
     unreachable: tuple[str, ...] = ()
     """Members that it cannot reach."""
+    parameter_hash: str = ""
+    """Of the parameters that it holds; empty while an update is under way."""
 
 
 @dataclass(frozen=True)
@@ -221,6 +225,42 @@ class Holding:
     slot: int
     ballot: int
     report: Report
+
+
+@dataclass(frozen=True)
+class Enlist:
+    """From somebody without a stage, to all: give me one. Sent again and again, until one is."""
+
+    slot: int
+    """The newest decision that it knows."""
+    life: int
+    name: str
+    wish: int
+    """The stage that it would like, -1 for none."""
+    memory: int
+    """Bytes that it has for a stage, 0 where it does not say."""
+    tokens_per_s: float
+    """What it expects of its devices, 0 where it does not say."""
+    config_hash: str
+
+
+@dataclass(frozen=True)
+class Depart:
+    """From a member, to all: I want to go. Sent again and again, until it is out of the view."""
+
+    slot: int
+    life: int
+
+
+@dataclass(frozen=True)
+class Vouch:
+    """To the leader: somebody of my stage who wants to be let in holds the very parameters that I hold."""
+
+    slot: int
+    ballot: int
+    peer: str
+    life: int
+    commit: int
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from actors.averaging.reduce import Float32
 from actors.steps.agreement import Agreement
 from actors.steps.ballots import Decision
+from actors.steps.chunks import SMALLEST
 from actors.steps.events import Effect, Failed, Note, Payload, Send
 from actors.steps.messages import Abort, Forward, Purpose
 from actors.steps.router import Router
@@ -36,8 +37,26 @@ class StepSetup:
     """Hash of what all participants must agree on."""
     floor_s: float
     """Shortest patience of a wait in seconds."""
+    shares: tuple[float, ...] = ()
+    """Share of the model's parameters in each stage; empty: all the same."""
+    max_share: float = 1.0
+    """Of the model that one key may ever have held."""
+    stage_bytes: tuple[int, ...] = ()
+    """Memory that each stage takes; empty: not known."""
+    moves: bool = True
+    """Whether replicas of rich stages move to poor ones."""
+    smallest_chunk: int = SMALLEST
+    """Elements of a chunk of a state, at least."""
     beat_s: float = 2.0
     """The leader says that it is there this often; what did not arrive is said again within about that."""
+
+    def share(self, stage: int) -> float:
+        """Share of the model in a stage."""
+        return self.shares[stage] if self.shares else 1.0 / self.stages
+
+    def needs(self, stage: int) -> int:
+        """Bytes of memory that a stage takes, 0 where it is not known."""
+        return self.stage_bytes[stage] if self.stage_bytes else 0
 
 
 @dataclass(frozen=True)
@@ -49,6 +68,8 @@ class Update:
     average: Float32
     clip_factor: float
     average_hash: str
+    replicas: int
+    """How many made it."""
 
 
 @dataclass
@@ -88,6 +109,12 @@ class Context:
     out: list[Effect] = field(default_factory=list)
     inbox: list[tuple[object, Payload]] = field(default_factory=list)
     """Messages to ourselves, handled within the same event."""
+    memory: int = 0
+    """Bytes that the own machine has for a stage; 0: not said."""
+    changed_step: int = 0
+    """When members or assignments last changed, as far as is known here."""
+    leaving: bool = False
+    """We want to go: nobody shall let us in again."""
     failed: str = ""
     ignored: Counter[str] = field(default_factory=Counter)
     """Messages that changed nothing, by reason."""
@@ -200,6 +227,11 @@ class Context:
             self.inbox.append((message, payload))
         else:
             self.out.append(Send(to, message, payload))
+
+    def send_known(self, message: object) -> None:
+        """Send to everybody else who can be reached, with a vote or without."""
+        for peer in sorted(self.usable - {self.me.peer_id}):
+            self.send(peer, message)
 
     def send_all(self, message: object) -> None:
         """Send to every member that can be worked with, ourselves included."""

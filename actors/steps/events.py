@@ -165,6 +165,13 @@ class Stop:
 
 
 @dataclass(frozen=True)
+class Leave:
+    """A person, or the machine, wants this participant to go: politely, when nothing is lost by it."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class Tick:
     """Time has passed."""
 
@@ -185,6 +192,7 @@ Event = (
     | PeerLost
     | LocalFailure
     | Stop
+    | Leave
     | Tick
 )
 
@@ -245,6 +253,20 @@ class RestartShards:
 
 
 @dataclass(frozen=True)
+class Serve:
+    """Another stage is ours from now on: end the shards, if there are any, and build its; answered by `LocalReady`."""
+
+    stage: int
+
+
+@dataclass(frozen=True)
+class Departed:
+    """We are out of the view, as we wanted, and nothing is awaited of us any more."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class ApplyUpdate:
     """Update the parameters with a decided average; answered by `Applied`."""
 
@@ -298,6 +320,8 @@ Effect = (
     | ExportState
     | LoadState
     | RestartShards
+    | Serve
+    | Departed
     | ApplyUpdate
     | Committed
     | Note

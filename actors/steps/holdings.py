@@ -7,8 +7,9 @@ from collections.abc import Callable
 from actors.steps import events
 from actors.steps.averaging import Averaging
 from actors.steps.ballots import Decision
-from actors.steps.catchup import Donor, Follower
 from actors.steps.context import Context, Update
+from actors.steps.donor import Donor
+from actors.steps.follower import Follower
 from actors.steps.hop import Hop
 from actors.steps.standing import Standing
 
@@ -72,7 +73,7 @@ class Holdings:
         holds = context.held == before == decision.step - 1 and context.applying is None
         if holds and done is not None:
             factor = decision.clip_factor
-            context.applying = Update(decision.step, done.average, factor, done.digest)
+            context.applying = Update(decision.step, done.average, factor, done.digest, done.replicas)
             text = f"step {before}: the shards of {context.me.name} did not apply the update"
             context.waits.start(context.now, ("apply",), "apply", text)
             context.out.append(events.ApplyUpdate(before, done.average, factor))
@@ -102,6 +103,7 @@ class Holdings:
         if context.ready:
             self._follower.caught_up()
             self._donor.serve()
+            self._standing.vouch()
             if context.me.peer_id not in context.workers or not context.agreement.votes:
                 self._standing.tell()
             self._replay()

@@ -19,6 +19,8 @@ from actors.steps.ballots import (
     Beat,
     Decided,
     Decision,
+    Depart,
+    Enlist,
     Holding,
     Join,
     Lead,
@@ -27,11 +29,12 @@ from actors.steps.ballots import (
     Promise,
     Propose,
     Stuck,
+    Vouch,
 )
 from actors.steps.context import Context
 from actors.steps.deal import Deal
-from actors.steps.decide import commit_record, disagreement, next_view, step_decision
-from actors.steps.messages import Done, Purpose
+from actors.steps.decide import commit_record, disagreement, dissenters, next_view, step_decision
+from actors.steps.messages import Differs, Done, Purpose
 from actors.steps.survey import Survey
 from actors.steps.waiting_room import WaitingRoom
 
@@ -199,6 +202,23 @@ class Leader:
         if self._waiting.enter(sender, message) and self.at is Stage.WORK:
             self.consider()
 
+    def enlist(self, sender: str, message: Enlist) -> None:
+        """Somebody wants a stage."""
+        if self._waiting.enlist(sender, message) and self.at is Stage.WORK:
+            self.consider()
+
+    def depart(self, sender: str, message: Depart) -> None:
+        """Somebody wants to go."""
+        self._waiting.depart(sender, message)
+        if self.at is Stage.WORK:
+            self.consider()
+
+    def vouched(self, message: Vouch) -> None:
+        """A joiner holds the parameters of its stage."""
+        self._waiting.vouch(message)
+        if self.at is Stage.WORK:
+            self.consider()
+
     def done(self, sender: str, message: Done) -> None:
         """A microbatch is through."""
         if self.at is not Stage.WORK or message.commit != self._context.step:
@@ -255,8 +275,8 @@ class Leader:
         if not context.has_majority:
             self._pause(context.why_no_majority())
             return
-        lives, idle, waiting = self._survey.lives(), self.at is Stage.WORK, self._waiting
-        view = next_view(context, waiting.joiners, lives, idle=idle, patient=waiting.patient())
+        idle, spent = self.at is Stage.WORK, self._planned or bool(self._survey.ledger.touched)
+        view = next_view(context, self._waiting, self._survey, idle=idle, spent=spent)
         if view is not None:
             self._vote(view)
             return
@@ -385,6 +405,9 @@ class Leader:
         if any(peer not in self._prepared for group in order.groups.values() for peer in group):
             return
         context.waits.done(context.now, ("prepared",), 3)
+        if odd := dissenters(order, self._prepared):
+            self._send_away(odd)
+            return
         wrong = disagreement(context, order, self._prepared, closing=self.closing)
         norm = math.sqrt(math.fsum(self._prepared[group[0]].sum_of_squares for group in order.groups.values()))
         if not wrong and not math.isfinite(norm):
@@ -425,6 +448,14 @@ class Leader:
         self._context.note("averaging", f"step {self._context.step}: averaging begins anew: {why}")
         self._context.waits.cancel(("prepared",))
         self.at, self._planned, self._prepared = Stage.WORK, False, {}
+
+    def _send_away(self, odd: set[str]) -> None:
+        """These hold other parameters than their peers: the step goes on without them; they fetch the right ones."""
+        for peer in sorted(odd):
+            self._exclude(peer, "it holds other parameters than the rest of its stage")
+            self._context.send(peer, Differs(self._context.step, self._prepared[peer].parameter_hash))
+        self._break_off(f"{self._context.names(odd)} cannot take part")
+        self.consider()
 
     def _exclude(self, peer: str, why: str) -> None:
         context = self._context

@@ -135,31 +135,80 @@ class Slice:
     """Number of the chunk of the flat vector."""
 
 
+class Part(StrEnum):
+    """What a replica that is behind gets in chunks."""
+
+    STATE = "state"
+    """Parameters and optimizer of the stage after a commit."""
+    AVERAGE = "average"
+    """The decided average that leads from the commit before to a commit."""
+
+
 @dataclass(frozen=True)
 class Want:
-    """To a replica of the own stage: send me what comes after the commit that I hold, and all that follows."""
+    """To every replica of the own stage: offer me what comes after the commit that I hold, and all that follows."""
 
     held: int
-    """-1 for nothing: the whole state is wanted."""
+    """-1 for nothing: a whole state is wanted."""
+    least: int
+    """The earliest commit of a state that is of use; who holds an earlier one answers when it holds this one."""
 
 
 @dataclass(frozen=True)
-class StateChunk:
-    """Part of a stage's state (parameters, then optimizer) after `commit`, with its tensor beside it."""
+class Offer:
+    """To whoever wanted it: this can be fetched here, chunk by chunk."""
 
+    part: Part
     commit: int
-    chunk: int
-    parameter_hash: str
-
-
-@dataclass(frozen=True)
-class AverageChunk:
-    """Part of the decided average that leads from `commit` - 1 to `commit`, with its tensor beside it."""
-
-    commit: int
-    chunk: int
+    chunks: tuple[bytes, ...]
+    """BLAKE2b hash of each chunk, 16 bytes."""
+    proof: str
+    """Of a state the hash of its parameters, of an average the hash that was decided."""
     clip_factor: float
-    average_hash: str
+    replicas: int
+    """How many made the average; it is hashed in their pieces."""
+
+
+@dataclass(frozen=True)
+class Get:
+    """To a donor: send me this chunk."""
+
+    part: Part
+    commit: int
+    chunk: int
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """What was asked for, with its tensor beside it."""
+
+    part: Part
+    commit: int
+    chunk: int
+
+
+@dataclass(frozen=True)
+class Gone:
+    """To whoever asked: this cannot be had here any more."""
+
+    part: Part
+    commit: int
+
+
+@dataclass(frozen=True)
+class Denied:
+    """To whoever asked for a stage, or for its state: it is not given, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Differs:
+    """To a replica that is behind no more: what it holds of this commit are not our parameters."""
+
+    commit: int
+    parameter_hash: str
+    """Its own, so that it knows which are meant."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ class Origin:
         self._done: dict[Key, Done] = {}
         self._partial: dict[int, Route] = {}
         self._retries: dict[Key, int] = {}
+        self._told_again: set[Key] = set()
+        """What a later plan took for lost, and the leader was told of once more."""
 
     @property
     def driving(self) -> tuple[int, ...]:
@@ -40,6 +42,7 @@ class Origin:
         self._done.clear()
         self._partial.clear()
         self._retries.clear()
+        self._told_again.clear()
 
     def plan(self, plan: Plan) -> None:
         """Take the own part of a plan: go on with what flies, drop what others drive now, report what is done."""
@@ -50,7 +53,7 @@ class Origin:
             self._landed(key)
             del self._flying[key]
         for key in [key for key in wanted if key in self._done]:
-            if key[0] is Purpose.TRAIN and key[1] in plan.partial:
+            if key[0] is Purpose.TRAIN and key[1] in plan.partial and not self._stands(key, plan):
                 del self._done[key]  # some of what was counted then is lost: drive it again
             else:
                 self._context.send(self._context.leader.peer_id, self._done[key])
@@ -58,6 +61,13 @@ class Origin:
         self._queue = deque(key for key in wanted if key not in self._flying and key not in self._done)
         self.redirect(plan.reset)
         self._fill()
+
+    def _stands(self, key: Key, plan: Plan) -> bool:
+        """Whether all who counted it are still at work, so that the leader merely has not heard of it. Told once."""
+        intact = set(self._done[key].route) <= set(plan.workers) - set(plan.reset)
+        first = key not in self._told_again
+        self._told_again.add(key)
+        return intact and first
 
     def returned(self, message: Returned) -> None:
         """A microbatch is through all stages."""

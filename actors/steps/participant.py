@@ -9,31 +9,38 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from actors.records import Traffic
 from actors.steps import ballots, events
 from actors.steps.agreement import Agreement
+from actors.steps.assignment import first_log, wrong_log
 from actors.steps.averaging import Averaging
 from actors.steps.ballots import Decision
-from actors.steps.catchup import Donor, Follower
 from actors.steps.context import Context, StepSetup
 from actors.steps.decide import describe_change
-from actors.steps.events import Committed, Doubt, Effect, Event, Finished, Payload, RestartShards
+from actors.steps.donor import Donor
+from actors.steps.events import Committed, Departed, Doubt, Effect, Event, Finished, Payload, RestartShards, Serve
+from actors.steps.follower import Follower
 from actors.steps.holdings import Holdings
 from actors.steps.hop import Hop
 from actors.steps.leader import Leader
 from actors.steps.messages import (
     Abort,
-    AverageChunk,
     Backward,
+    Chunk,
+    Denied,
+    Differs,
     Done,
     Dropped,
     Forward,
+    Get,
+    Gone,
+    Offer,
     Purpose,
     Returned,
     Slice,
-    StateChunk,
     Taken,
     Want,
 )
@@ -74,7 +81,7 @@ class Participant:
         owner_signed: Callable[[ballots.Dismiss], bool] = lambda message: False,
     ) -> None:
         first = CommittedView.first(members)
-        decision = Decision(0, 0, first.members, 0) if members else UNKNOWN
+        decision = Decision(0, 0, first.members, 0, assigned=first_log(members)) if members else UNKNOWN
         self._context = Context(setup, me, Agreement(me.peer_id, me.life, decision), Waits(setup.floor_s), now=now)
         self._context.usable.add(me.peer_id)
         self._context.decided_at = now
@@ -201,6 +208,8 @@ class Participant:
                 self._holdings.loaded(commit, parameter_hash)
             case events.LocalReady():
                 self._holdings.built(event)
+            case events.Leave(reason):
+                self._leave(reason)
             case events.ShardsLost(reason):
                 self._holdings.lost(reason)
             case events.LocalFailure(reason):
@@ -243,8 +252,12 @@ class Participant:
                 self._succession.overdue()
             case ("catchup",):
                 self._follower.overdue()
+            case ("snapshot",):
+                self._donor.overdue()
             case ("join",):
                 self._standing.ask_in()
+            case ("depart",):
+                self._standing.depart()
             case (name,):
                 self._leader.overdue(name, text)
 
@@ -272,22 +285,32 @@ class Participant:
                     self._leader.stop()
                     self._succession.overdue()
                     self._quorum.review()
-            case Want():
+            case Denied(reason):
+                context.note("denied", f"{context.named(peer)} says: {reason}")
+            case Want() | Get() | Offer() | Gone() | Chunk() | Differs():
                 if not self.finished:
-                    self._donor.want(peer, message)
-            case StateChunk() | AverageChunk():
-                if isinstance(payload, tuple) and not self.finished:
-                    self._take_state(peer, message, payload[0])
+                    self._transfer(peer, message, payload)
             case Forward() | Backward() | Dropped() | Taken() | Returned() | Done() | Slice():
                 self._work(peer, message, payload)
             case _:
                 self._slot_message(peer, message)
 
-    def _take_state(self, peer: str, message: StateChunk | AverageChunk, values: Any) -> None:
-        if isinstance(message, StateChunk):
-            self._follower.state(peer, message, values)
-        else:
-            self._follower.average(peer, message, values)
+    def _transfer(self, peer: str, message: Want | Get | Offer | Gone | Chunk | Differs, payload: Payload) -> None:
+        match message:
+            case Want():
+                self._donor.want(peer, message)
+            case Get():
+                self._donor.get(peer, message)
+            case Offer():
+                self._follower.offer(peer, message)
+            case Gone():
+                self._follower.gone(peer, message)
+            case Chunk() if isinstance(payload, tuple):
+                self._follower.chunk(peer, message, payload[0])
+            case Differs():
+                if self._follower.differs(peer, message):
+                    self._hop.reset()
+                    self._standing.tell()
 
     def _tell(self, peer: str, slot: int) -> None:
         if slot < self._context.decision.slot:
@@ -328,6 +351,13 @@ class Participant:
 
     def _slot_message(self, peer: str, message: Any) -> None:
         context, agreement = self._context, self._context.agreement
+        if isinstance(message, ballots.Enlist | ballots.Depart):
+            self._tell(peer, message.slot)
+            if not self.finished and isinstance(message, ballots.Enlist):
+                self._leader.enlist(peer, message)
+            elif not self.finished and isinstance(message, ballots.Depart):
+                self._leader.depart(peer, message)
+            return
         if isinstance(message, ballots.Join):
             self._tell(peer, message.slot)
             if message.report.life > context.lives.get(peer, -1):
@@ -337,6 +367,7 @@ class Participant:
                     self._succession.watch()
             if not self.finished:
                 self._leader.join(peer, message)
+                self._standing.asked(peer, message)
             return
         if message.slot < agreement.slot:
             if not isinstance(message, ballots.Accepted | ballots.Promise | ballots.Prepared | ballots.Refused):
@@ -356,6 +387,8 @@ class Participant:
                 self._obeyed(peer, answer)
                 if answer is not None:
                     context.send(peer, answer)
+            case ballots.Propose() if wrong := self._forbids(message.decision):
+                context.note("refused", f"a proposal of {context.named(peer)}: {wrong}")
             case ballots.Propose():
                 vote = agreement.propose(peer, message)
                 self._obeyed(peer, vote)
@@ -378,12 +411,18 @@ class Participant:
                 self._leader.again(peer)
             case ballots.Holding():
                 self._leader.holding(peer, message)
+            case ballots.Vouch():
+                self._leader.vouched(message)
             case ballots.Prepared():
                 self._leader.prepared(peer, message)
             case ballots.Stuck():
                 self._leader.stuck(peer, message)
         if agreement.candidacy is None:
             self._leader.stop()
+
+    def _forbids(self, decision: Decision) -> str:
+        """Why we do not accept a decision, whoever proposes it."""
+        return wrong_log(self._context.setup, self._context.decision.assigned, decision.assigned)
 
     def _obeyed(self, peer: str, answer: object) -> None:
         if isinstance(answer, ballots.Promise | ballots.Accepted) and peer != self._context.me.peer_id:
@@ -399,7 +438,7 @@ class Participant:
 
     def _decide(self, decision: Decision) -> None:
         context, agreement = self._context, self._context.agreement
-        before, step = context.view, context.step
+        before, step, known = context.view, context.step, context.decision.assigned
         if not decision.plausible(context.setup.stages) or decision.step < step:
             context.ignore("a decision that cannot be")
             return
@@ -412,6 +451,8 @@ class Participant:
             speeds = {by_name[name]: v for name, v in decision.record.throughput.items() if name in by_name}
             context.router.learn(speeds)
             context.out.append(Committed(decision.record))
+        if decision.members != before.members or decision.assigned != known:
+            context.changed_step = decision.step
         if decision.view_number != before.number and before.number > 0:
             change = describe_change(before.members, decision.members)
             context.note("view", f"view {decision.view_number} of {len(decision.members)} members: {change}")
@@ -424,6 +465,7 @@ class Participant:
             self._averaging.stop()
             self._hop.thaw()
         self._donor.drop(set(decision.holders) if decision.record is not None else set())
+        self._take_stage(decision)
         self._begin_slot()
 
     def _next_step(self, decision: Decision, before: int) -> None:
@@ -449,10 +491,42 @@ class Participant:
         context.waits.clear()
         context.out.append(Finished())
 
+    def _take_stage(self, decision: Decision) -> None:
+        """The log gives us another stage than the one that we serve."""
+        context = self._context
+        stage = decision.assigned.get(context.me.peer_id, (context.me.stage,))[-1]
+        if stage == context.me.stage:
+            return
+        context.me = replace(context.me, stage=stage)
+        if context.held >= 0 or self._follower.built:
+            self._holdings.lost(f"{context.me.name} serves stage {stage} from now on")
+        context.out.append(Serve(stage))
+
+    def _leave(self, reason: str) -> None:
+        """Go when nothing is lost by it: the others let us out of the view."""
+        context = self._context
+        if context.leaving:
+            return
+        context.leaving = True
+        context.note("leaving", f"{context.me.name} wants to go: {reason}")
+        context.waits.cancel(("join",))
+        if context.agreement.votes:
+            self._standing.depart()
+        else:
+            self._departed()
+
+    def _departed(self) -> None:
+        context = self._context
+        context.waits.clear()
+        context.out.append(Departed(f"{context.me.name} has left the run"))
+
     def _begin_slot(self) -> None:
         context, agreement = self._context, self._context.agreement
         context.order = (agreement.slot, 0, 0)
         self._succession.begin_slot()
+        if context.leaving and not agreement.votes:
+            self._departed()
+            return
         if not agreement.votes:
             self._leader.begin_slot(None)
             context.waits.cancel(("leader",))

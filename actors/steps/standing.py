@@ -6,6 +6,7 @@ from actors.steps import ballots
 from actors.steps.ballots import Report
 from actors.steps.context import Context
 from actors.steps.hop import Hop
+from actors.steps.messages import Differs
 from actors.steps.origin import Origin
 
 
@@ -14,6 +15,8 @@ class Standing:
 
     def __init__(self, context: Context, hop: Hop, origin: Origin) -> None:
         self._context, self._hop, self._origin = context, hop, origin
+        self._joiners: dict[str, Report] = {}
+        """Who wants to be let in to the own stage -> what it holds, as it said last."""
 
     def report(self) -> Report:
         """What this participant holds now."""
@@ -29,6 +32,7 @@ class Standing:
             context.setup.config_hash,
             context.order[2] if followed else -1,
             self.unreachable(),
+            context.parameter_hash if context.held >= 0 and context.applying is None else "",
         )
 
     def unreachable(self) -> tuple[str, ...]:
@@ -48,12 +52,52 @@ class Standing:
     def ask_in(self) -> None:
         """Ask everybody, and again after a while."""
         context = self._context
-        if context.agreement.votes or context.finished:
+        if context.agreement.votes or context.finished or context.leaving:
             return
         context.waits.after(context.now, ("join",), context.setup.beat_s, "")
+        if context.step >= 0 and context.me.peer_id not in context.decision.assigned:
+            self._enlist()
+            return
+        if context.me.stage < 0:
+            context.send_known(ballots.Fetch(context.decision.slot))
+            return
         message = ballots.Join(context.decision.slot, context.me.name, context.me.stage, self.report())
-        for peer in sorted(context.usable - {context.me.peer_id}):
-            context.send(peer, message)
+        context.send_known(message)
+
+    def _enlist(self) -> None:
+        """Ask everybody for a stage."""
+        context, me = self._context, self._context.me
+        slot, config = context.decision.slot, context.setup.config_hash
+        context.send_known(ballots.Enlist(slot, me.life, me.name, me.stage, context.memory, 0.0, config))
+
+    def depart(self) -> None:
+        """Tell everybody that we want to go, and again after a while."""
+        context = self._context
+        context.waits.after(context.now, ("depart",), context.setup.beat_s, "")
+        context.send_all(ballots.Depart(context.decision.slot, context.me.life))
+
+    def asked(self, peer: str, message: ballots.Join) -> None:
+        """Somebody wants to be let in."""
+        if message.stage == self._context.me.stage and peer != self._context.me.peer_id:
+            self._joiners[peer] = message.report
+            self.vouch()
+
+    def vouch(self) -> None:
+        """Tell the leader who holds the very parameters that we hold, and those who do not that they do not."""
+        context, agreement = self._context, self._context.agreement
+        if not context.ready or not agreement.votes:
+            return
+        for peer, report in list(self._joiners.items()):
+            if report.held < context.held:
+                continue
+            del self._joiners[peer]
+            if report.held != context.held or not report.parameter_hash:
+                continue
+            if report.parameter_hash == context.parameter_hash:
+                vouch = ballots.Vouch(agreement.slot, agreement.promised, peer, report.life, context.held)
+                context.send(context.leader.peer_id, vouch)
+            elif peer in context.usable:
+                context.send(peer, Differs(context.held, report.parameter_hash))
 
     def could_work(self) -> bool:
         """Whether a leader may give this participant work: on the last stage only with the run's corpus."""

@@ -69,6 +69,10 @@ class Survey:
         able = [peer for peer in self.workers() if self.reports[peer].data_ok]
         return [peer for peer in able if self.stage_of(peer) == 0] or able
 
+    def served(self) -> set[int]:
+        """Stages whose parameters somebody holds who can be reached."""
+        return {stage for peer in self.workers() if (stage := self.stage_of(peer)) is not None}
+
     def lacking(self) -> list[int]:
         """Stages that nobody can serve."""
         served = {self.stage_of(peer) for peer in self.able()}

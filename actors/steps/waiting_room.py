@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actors.steps.ballots import Join
+from actors.steps.ballots import Depart, Enlist, Join, Vouch
 from actors.steps.context import Context
 from actors.steps.messages import Abort
 
@@ -18,20 +18,55 @@ class WaitingRoom:
         self.joiners: dict[str, Join] = {}
         self._since: dict[tuple[str, int], float] = {}
         """(Joiner, its life) -> when it asked first."""
+        self.enlisted: dict[str, Enlist] = {}
+        """Who has no stage."""
+        self.leaving: dict[str, int] = {}
+        """Who wants to go -> number of its process."""
+        self.vouched: dict[str, tuple[int, int]] = {}
+        """Joiner -> its life, and the commit of which a replica holds the same parameters."""
+
+    def newest_life(self, peer: str) -> int:
+        """Number of the newest process of a peer that has asked for anything; -1 for none."""
+        join, enlist = self.joiners.get(peer), self.enlisted.get(peer)
+        return max(join.report.life if join is not None else -1, enlist.life if enlist is not None else -1)
+
+    def enlist(self, sender: str, message: Enlist) -> bool:
+        """Somebody asks for a stage; False when it cannot get any, which it is told."""
+        if not self._same_config(sender, message.config_hash):
+            return False
+        self.enlisted[sender] = message
+        return True
+
+    def depart(self, sender: str, message: Depart) -> None:
+        """Somebody wants to go."""
+        self.leaving[sender] = message.life
+
+    def _same_config(self, sender: str, config_hash: str) -> bool:
+        context = self._context
+        if config_hash != context.setup.config_hash:
+            context.send(sender, Abort(f"the run that {context.me.name} is in has another config: start with the same"))
+        return config_hash == context.setup.config_hash
 
     def enter(self, sender: str, message: Join) -> bool:
-        """Somebody asks; False when it cannot be let in, which it is told."""
+        """Somebody asks to be let in; False when it cannot be, which it is told."""
         context = self._context
-        if message.report.config_hash != context.setup.config_hash:
-            context.send(sender, Abort(f"the run that {context.me.name} is in has another config: start with the same"))
+        if not self._same_config(sender, message.report.config_hash):
             return False
         self.joiners[sender] = message
         self._since.setdefault((sender, message.report.life), context.now)
         return True
 
+    def vouch(self, message: Vouch) -> None:
+        """A replica says that a joiner holds what it holds."""
+        self.vouched[message.peer] = (message.life, message.commit)
+
     def begin_slot(self) -> None:
         """Who was let in need not wait."""
         self.joiners = {peer: join for peer, join in self.joiners.items() if not self._is_in(peer, join)}
+        self.vouched = {peer: vouch for peer, vouch in self.vouched.items() if peer in self.joiners}
+        assigned, view = self._context.decision.assigned, self._context.view
+        self.enlisted = {peer: one for peer, one in self.enlisted.items() if peer not in assigned}
+        self.leaving = {peer: life for peer, life in self.leaving.items() if view.votes(peer, life)}
         waiting = {(peer, join.report.life) for peer, join in self.joiners.items()}
         self._since = {key: since for key, since in self._since.items() if key in waiting}
 

@@ -84,7 +84,10 @@ class TransportEvents(Protocol):
     """What a transport tells its owner. Called in the event loop; each must return quickly and must not raise."""
 
     def on_message(self, peer_id: str, message: object, tensors: tuple[Array, ...]) -> None:
-        """A message of a member, in order within its lane, once. The tensors belong to the receiver."""
+        """A message of a member, once, in order within its lane; the tensors belong to the receiver.
+
+        Background messages are in order among themselves, later ordinary ones of the bulk lane may come before them.
+        """
 
     def on_peer_up(self, peer_id: str) -> None:
         """Both lanes to the member work, for the first time or again after a loss."""

@@ -23,10 +23,11 @@ from actors.transport.frame import Frame
 from actors.transport.lane import LinkLane
 from actors.transport.liveness import Liveness
 from actors.transport.messages import Ack, Bye, Hello, Ping, Pong
-from actors.transport.outbox import OutboxDropped, OutboxFull
 from actors.transport.profile import Profile
+from actors.transport.room import OutboxDropped, OutboxFull
 from actors.transport.schema import Lane
 from actors.transport.shaper import Shaper
+from actors.transport.uplink import Uplink
 
 logger = logging.getLogger("tessera.transport")
 _ACK_BYTES = 1 << 20
@@ -66,9 +67,9 @@ class LinkHost(Protocol):
 class PeerLink:
     """Both lanes to one member."""
 
-    def __init__(self, peer: Peer, host: LinkHost, shaper: Shaper | None, *, dials: bool) -> None:
+    def __init__(self, peer: Peer, host: LinkHost, shaper: Shaper | None, uplink: Uplink, *, dials: bool) -> None:
         self.peer = peer
-        self.lanes = {lane: LinkLane(lane, shaper) for lane in Lane}
+        self.lanes = {lane: LinkLane(lane, shaper, uplink) for lane in Lane}
         self._host = host
         self._loop = asyncio.get_running_loop()
         self._liveness = Liveness(host.profile, self._loop.time())
@@ -108,7 +109,7 @@ class PeerLink:
         """A connection whose hello was accepted takes its lane; one that had it is closed. Raises WireError."""
         assert connection.hello is not None
         lane = self.lanes[connection.hello.lane]
-        old, lane.connection = lane.connection, connection
+        old, lane.connection = lane.disconnect(), connection
         if old is not None:
             old.live = False
             old.abort("replaced by a newer connection")
@@ -149,7 +150,7 @@ class PeerLink:
         """One of its connections is gone."""
         for lane in self.lanes.values():
             if lane.connection is connection:
-                lane.connection = None
+                lane.disconnect()
                 self._liveness.broke(self._loop.time())
         if self._leaving and not self._closed and all(lane.connection is None for lane in self.lanes.values()):
             self._lose("it closed its links on purpose")
@@ -164,7 +165,7 @@ class PeerLink:
 
     def _abort(self, reason: str) -> None:
         for lane in self.lanes.values():
-            connection, lane.connection = lane.connection, None
+            connection = lane.disconnect()
             if connection is not None:
                 connection.abort(reason)
 
@@ -232,7 +233,9 @@ class PeerLink:
         try:
             await lane.outbox.put(frame, deadline)
         except OutboxFull:
-            full = f"{lane.outbox.queued_bytes} of {lane.outbox.limit} bytes of its {lane.lane.name.lower()} queue"
+            room = lane.outbox.room(frame.kind)
+            queue = "background" if frame.kind.background else lane.lane.name.lower()
+            full = f"{room.taken} of {room.limit} bytes of its {queue} queue"
             state = "up" if self._liveness.up else "not connected"
             detail = f"{full} were taken when the deadline passed for {frame.kind.kind}; it is {state}"
             raise LinkError(name, detail) from None
@@ -323,7 +326,7 @@ class PeerLink:
         if self._ack_timer is not None:
             self._ack_timer.cancel()
         for lane in self.lanes.values():
-            lane.outbox.drop()
+            lane.stop()
         return [lane.connection for lane in self.lanes.values() if lane.connection is not None]
 
     async def join(self) -> None:

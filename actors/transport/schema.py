@@ -46,6 +46,9 @@ class MessageKind:
     traffic: TrafficClass
     tensors: int
     """Exactly so many tensors travel with each."""
+    background: bool
+    """Begins only while no ordinary message waits in its lane, and so may be overtaken by later ones; for about a
+    second it gives way to those for other peers too."""
     converter: Converter
 
 
@@ -57,7 +60,13 @@ class MessageRegistry:
         self._by_cls: dict[type[Any], MessageKind] = {}
 
     def message(
-        self, *, kind: str, lane: Lane = Lane.CONTROL, traffic: TrafficClass = TrafficClass.CONTROL, tensors: int = 0
+        self,
+        *,
+        kind: str,
+        lane: Lane = Lane.CONTROL,
+        traffic: TrafficClass = TrafficClass.CONTROL,
+        tensors: int = 0,
+        background: bool = False,
     ) -> Callable[[type[Message]], type[Message]]:
         """Class decorator that registers a frozen dataclass; raises TypeError when it cannot travel."""
 
@@ -66,7 +75,9 @@ class MessageRegistry:
                 raise TypeError(f"{kind!r} or {cls.__name__} is registered already")
             if not is_dataclass(cls):
                 raise TypeError(f"{cls.__name__} is no dataclass")
-            self._add(MessageKind(kind, cls, lane, traffic, tensors, converter_for(cls)))
+            if background and lane is not Lane.BULK:
+                raise TypeError(f"{cls.__name__} is background, which only the bulk lane has")
+            self._add(MessageKind(kind, cls, lane, traffic, tensors, background, converter_for(cls)))
             return cls
 
         return register

@@ -28,6 +28,7 @@ from actors.transport.shaper import Shaper
 from actors.transport.shaping import Shape
 from actors.transport.sockets import Acceptor, dial, join_address, open_listener
 from actors.transport.tls import client_context, server_context
+from actors.transport.uplink import Uplink
 
 logger = logging.getLogger("tessera.transport")
 
@@ -62,6 +63,7 @@ class TcpTransport:
         self._refusals = Refusals(events.on_refused)
         self._sent = SentCounter()
         self._shaper = Shaper(shape) if shape is not None and shape.changes_anything else None
+        self._uplink = Uplink(asyncio.get_running_loop())
         self._gossip = (
             GossipLinks(
                 identity.peer_id,
@@ -153,7 +155,8 @@ class TcpTransport:
                 self._leave(self._links.pop(peer_id))
         for peer_id, peer in members.items():
             if peer_id != self._peer_id and peer_id not in self._links:
-                self._links[peer_id] = PeerLink(peer, self, self._shaper, dials=self._peer_id < peer_id)
+                dials = self._peer_id < peer_id
+                self._links[peer_id] = PeerLink(peer, self, self._shaper, self._uplink, dials=dials)
 
     async def send(self, peer_id: str, message: object, tensors: Sequence[Array] = (), *, deadline: Deadline) -> int:
         """Queue a message; see `base.Transport.send`."""
@@ -189,6 +192,7 @@ class TcpTransport:
             await link.join()
         await asyncio.gather(self._ticker, *self._leavers, return_exceptions=True)
         await self._close_connections()
+        self._uplink.close()
         if self._shaper is not None:
             self._shaper.close()
 

@@ -28,6 +28,11 @@ def parameter_hash(stage: int, parameters: Vector) -> str:
     return f"{stage}:{parameters.tobytes().hex()}"
 
 
+def stage_of(text: str) -> int:
+    """The stage in a hash made by `parameter_hash`."""
+    return int(text.partition(":")[0])
+
+
 def parameters_of(text: str) -> Vector:
     """The reverse of `parameter_hash`."""
     return np.frombuffer(bytes.fromhex(text.partition(":")[2]), np.float32)

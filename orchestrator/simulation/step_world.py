@@ -18,7 +18,15 @@ from actors.steps.context import StepSetup
 from actors.steps.events import Job, JobKind
 from actors.steps.participant import Participant
 from actors.steps.view import Voter
-from orchestrator.simulation.exact_model import LENGTH, Engine, ExactModel, Vector, parameter_hash, parameters_of
+from orchestrator.simulation.exact_model import (
+    LENGTH,
+    Engine,
+    ExactModel,
+    Vector,
+    parameter_hash,
+    parameters_of,
+    stage_of,
+)
 from orchestrator.simulation.faults import Fault
 from orchestrator.simulation.network import Quality
 from orchestrator.simulation.trace import Trace
@@ -47,6 +55,7 @@ def step_setup(stages: int, **changes: Any) -> StepSetup:
         "config_hash": "same",
         "floor_s": 10.0,
         "beat_s": 1.0,
+        "smallest_chunk": 2,
     }
     return StepSetup(**{**values, **changes})
 
@@ -91,6 +100,8 @@ class StepWorld(World):
         )
         self.engines: dict[str, Engine] = {}
         self.lives = {member.peer_id: 1 for member in self.members}
+        self.placed = {member.peer_id: member.stage for member in self.members}
+        """Which stage each process is started for; -1 for those who come later and are given one."""
         self._seen: dict[tuple[str, str], tuple[str, int]] = {}
         """(observer, peer) -> what it was told last, and about which process."""
         self.decided: dict[int, CommitRecord] = {}
@@ -279,6 +290,11 @@ class StepWorld(World):
                 self._job(node, 0.3, lambda: self._load(node, engine, commit, values))
             case events.RestartShards(reason):
                 self.lose_shards(node, reason)
+            case events.Serve():
+                self._build(node)
+            case events.Departed():
+                self.say(node, effect)
+                self.kernel.after(0.0, self.crash, node)
             case events.Committed(record):
                 self._committed(node, record)
             case events.Note(kind, detail):
@@ -336,7 +352,7 @@ class StepWorld(World):
 
     def _check_counted(self, record: CommitRecord) -> None:
         for stage in range(self.setup.stages):
-            names = [member.name for member in self.members if member.stage == stage]
+            names = [name for name, hashed in record.hashes.items() if stage_of(hashed) == stage]
             counted = sorted(index for name in names for index in record.counted.get(name, []))
             if counted != list(range(self.setup.microbatches)):
                 raise self.violation(f"step {record.step}: stage {stage} counted {counted}")
@@ -369,7 +385,7 @@ class StepWorld(World):
         before = self.core(node).context.me
         self.lives[node.peer] += 1
         self.finished.discard(node.name)
-        me = Voter(before.peer_id, self.lives[node.peer], before.name, before.stage)
+        me = Voter(before.peer_id, self.lives[node.peer], before.name, self.placed[node.peer])
         members = () if self.decided or self.slots_begun else self.members
         return self._make(self.setup, me, members, Traffic, self.now, lambda message: True)
 
@@ -378,7 +394,9 @@ class StepWorld(World):
         for key in [key for key in self._seen if key[0] == node.peer]:
             del self._seen[key]
         super().restart(node, memory=memory)
-        self._build(node)
+        self.engines[node.peer] = Engine()
+        if self.placed[node.peer] >= 0:
+            self._build(node)
         self.review()
 
     def schedule(self, faults: Sequence[Scheduled]) -> None:

@@ -1,4 +1,4 @@
-"""A small run for tests: an owner, participants, three messages, and events that can be waited for."""
+"""A small run for tests: an owner, participants, four messages, and events that can be waited for."""
 
 from __future__ import annotations
 
@@ -45,6 +45,14 @@ class Note:
 @dataclass(frozen=True)
 class Pair:
     """Two tensors."""
+
+    number: int
+
+
+@REGISTRY.message(kind="test.spare", lane=Lane.BULK, traffic=TrafficClass.AVERAGING, tensors=1, background=True)
+@dataclass(frozen=True)
+class Spare:
+    """One tensor, in the background."""
 
     number: int
 

@@ -19,9 +19,10 @@ from actors.transport.frame import Frame, build
 from actors.transport.handshake import judge
 from actors.transport.liveness import Liveness
 from actors.transport.messages import LINK_MESSAGES, Bye, Hello
-from actors.transport.outbox import Outbox, OutboxDropped, OutboxFull
+from actors.transport.outbox import Outbox
 from actors.transport.profile import PROFILES, Profile
 from actors.transport.refusals import Refusals
+from actors.transport.room import OutboxDropped, OutboxFull
 from actors.transport.schema import Lane
 from actors.transport.sockets import join_address, split_address
 from tests.transport.helpers import REGISTRY, Bulk
@@ -49,7 +50,7 @@ def pull(outbox: Outbox, limit: int = 1 << 20) -> bytes:
 @given(st.lists(st.integers(1, 50_000), min_size=1, max_size=6), st.integers(1, 100_000), st.integers(0, 6))
 def test_outbox_gives_all_bytes_in_order_and_again_after_a_break(sizes: list[int], limit: int, received: int) -> None:
     async def run() -> None:
-        outbox, frames = Outbox(1 << 20), [frame(number, size) for number, size in enumerate(sizes)]
+        outbox, frames = Outbox(1 << 20, 0), [frame(number, size) for number, size in enumerate(sizes)]
         for each in frames:
             await outbox.put(each, Deadline.after(1))
         outbox.next_piece(limit)
@@ -68,7 +69,7 @@ def test_outbox_gives_all_bytes_in_order_and_again_after_a_break(sizes: list[int
 
 def test_asides_go_between_frames_and_are_not_repeated() -> None:
     async def run() -> None:
-        outbox, one, two = Outbox(1 << 20), frame(1, 100_000), frame(2)
+        outbox, one, two = Outbox(1 << 20, 0), frame(1, 100_000), frame(2)
         bye = build(LINK_MESSAGES, Bye())
         await outbox.put(one, Deadline.after(1))
         await outbox.put(two, Deadline.after(1))
@@ -84,7 +85,7 @@ def test_asides_go_between_frames_and_are_not_repeated() -> None:
 
 def test_outbox_bounds_and_serves_in_turn() -> None:
     async def run() -> None:
-        outbox = Outbox(2500)
+        outbox = Outbox(2500, 0)
         for number in range(2):
             await outbox.put(frame(number), Deadline.after(1))
         with pytest.raises(OutboxFull):
@@ -114,7 +115,7 @@ def test_outbox_bounds_and_serves_in_turn() -> None:
 
 def test_dropping_wakes_who_waits() -> None:
     async def run() -> None:
-        outbox = Outbox(10)
+        outbox = Outbox(10, 0)
         await outbox.put(frame(1), Deadline.after(1))
         waiting = asyncio.create_task(outbox.put(frame(2), Deadline.after(5)))
         await asyncio.sleep(0)
@@ -129,7 +130,7 @@ def test_dropping_wakes_who_waits() -> None:
 
 def test_impossible_acknowledgements() -> None:
     async def run() -> None:
-        outbox = Outbox(10_000)
+        outbox = Outbox(10_000, 0)
         for number in range(3):
             await outbox.put(frame(number), Deadline.after(1))
         outbox.next_piece(1)

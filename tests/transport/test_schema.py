@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from actors.transport.errors import WireError
 from actors.transport.fields import MAX_ENTRIES
 from actors.transport.messages import LINK_MESSAGES
-from actors.transport.schema import MessageRegistry
+from actors.transport.schema import Lane, MessageRegistry
 from tests.transport.helpers import REGISTRY
 
 
@@ -224,6 +224,14 @@ def test_types_that_must_not_travel_are_refused_at_registration() -> None:
     for cls in (Unbounded, Either, Mutable, int):
         with pytest.raises(TypeError):
             MessageRegistry().message(kind="x")(cls)
+
+
+def test_only_the_bulk_lane_has_a_background() -> None:
+    with pytest.raises(TypeError, match="bulk lane"):
+        MessageRegistry().message(kind="x", background=True)(Inner)
+    registry = MessageRegistry()
+    registry.message(kind="x", lane=Lane.BULK, background=True)(Inner)
+    assert registry.merged(LINK_MESSAGES).kind_of(Inner("i")).background
 
 
 def test_a_kind_and_a_class_are_registered_once() -> None:

@@ -1,0 +1,73 @@
+"""When a replica of a rich stage should move to a poor one. Pure functions.
+
+A pipeline is as fast as its slowest stage, so a move pays when it raises the least of the stages' sums of tokens/s.
+Petals (Borzunov et al. 2023) lets servers decide for themselves, and they thrash; here the leader proposes one move at
+a time, the decision is everybody's, and nothing moves again before the last one has arrived and been measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from actors.steps.assignment import allowed, pending
+from actors.steps.context import Context
+
+GAIN = 1.2
+"""A move must make the run faster by this factor, as predicted."""
+STEADY_STEPS = 5
+"""Nobody moves until nothing has changed for so many steps: speeds have to be measured first."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """One replica to another stage."""
+
+    peer: str
+    source: int
+    target: int
+    before: float
+    """Tokens/s of the slowest stage."""
+    after: float
+
+
+def best_move(speeds: Mapping[int, Mapping[str, float]], may: Mapping[str, Collection[int]]) -> Move | None:
+    """The move with the greatest gain; None where none is worth it.
+
+    Args:
+        speeds: stage -> replica -> tokens/s.
+        may: replica -> stages that it may be given.
+    """
+    sums = {stage: sum(replicas.values()) for stage, replicas in speeds.items()}
+    before, best = min(sums.values()), None
+    poor = min(sums, key=lambda stage: (sums[stage], stage))
+    for stage, replicas in sorted(speeds.items()):
+        for peer, speed in sorted(replicas.items()) if stage != poor and len(replicas) > 1 else ():
+            if poor not in may.get(peer, ()):
+                continue
+            after = min({**sums, stage: sums[stage] - speed, poor: sums[poor] + speed}.values())
+            if after >= GAIN * before and (best is None or after > best.after):
+                best = Move(peer, stage, poor, before, after)
+    return best
+
+
+def due_move(context: Context, workers: Collection[str]) -> Move | None:
+    """The move that is due now.
+
+    Args:
+        context: shared state.
+        workers: who holds the step's parameters.
+    """
+    setup, members = context.setup, context.view.members
+    steady = context.step - context.changed_step >= STEADY_STEPS
+    if not (setup.moves and steady) or pending(context) or len(workers) < len(members):
+        return None
+    speeds: dict[int, dict[str, float]] = {stage: {} for stage in range(setup.stages)}
+    for member in members:
+        speeds[member.stage][member.peer_id] = context.router.speed(member.peer_id)
+    assigned = context.decision.assigned
+    may = {
+        member.peer_id: [s for s in range(setup.stages) if allowed(setup, (*assigned.get(member.peer_id, ()), s))]
+        for member in members
+    }
+    return best_move(speeds, may)

@@ -1,0 +1,89 @@
+"""Comings and goings that the driver brings about: it starts newcomers, and ends leavers politely or not."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import ray
+
+from actors.records import Event
+from orchestrator.churn import Act, Change
+from orchestrator.config import RunConfig
+from orchestrator.launcher import Launched, OpenReport, launch_newcomer
+
+
+class DriverChurn:
+    """A schedule of changes, and how far it is.
+
+    Args:
+        config: the run's.
+        sink: opens the report, for newcomers.
+        started: all participants that the driver started; newcomers are appended when they are there.
+        changes: what is to happen.
+    """
+
+    def __init__(self, config: RunConfig, sink: OpenReport, started: list[Launched], changes: Sequence[Change]) -> None:
+        self._config, self._sink, self._started = config, sink, started
+        self._waiting = list(changes)
+        self._began = 0.0
+        self._joined = 0
+        self._starting: list[threading.Thread] = []
+        self._news: list[Event] = []
+
+    def watch(self, step: int, tell: Callable[[Event], None]) -> None:
+        """Do what is due. `step`: the one under way; seconds count from the first commit."""
+        now = time.monotonic()
+        if step > 0:
+            self._began = self._began or now
+        for change in list(self._waiting):
+            if change.step is not None:
+                due = step > 0 and step >= change.step
+            else:
+                due = self._began > 0 and now - self._began >= (change.second or 0.0)
+            if due:
+                self._waiting.remove(change)
+                self._do(change)
+        while self._news:
+            tell(self._news.pop(0))
+
+    def _do(self, change: Change) -> None:
+        if change.act is Act.JOIN:
+            self._joined += 1
+            thread = threading.Thread(target=self._join, args=(self._joined,), daemon=True)
+            self._starting.append(thread)
+            thread.start()
+            return
+        entry = next((one for one in self._started if one.spec.name == change.who), None)
+        if entry is None:
+            return
+        if change.act is Act.LEAVE:
+            entry.actor.leave.remote("asked to, by the schedule")
+        else:
+            self._say("removed", f"{entry.label} is ended for good, without a word")
+            with contextlib.suppress(ray.exceptions.RayError, ValueError):
+                ray.kill(entry.actor, no_restart=True)
+
+    def _join(self, number: int) -> None:
+        try:
+            entry = launch_newcomer(self._config, self._sink, self._started, number)
+        except Exception as error:  # a newcomer that cannot be started costs the run nothing
+            self._say("join", f"newcomer {number} could not be started: {type(error).__name__}: {error}")
+            return
+        self._started.append(entry)
+        self._say("join", f"{entry.spec.name} has started and looks for the mesh")
+
+    def _say(self, kind: str, detail: str) -> None:
+        self._news.append(Event(time.time(), kind, "", detail))
+
+    def missing(self) -> str:
+        """Which changes never happened, in one sentence; empty when all did."""
+        late = ", ".join(map(str, self._waiting))
+        return f"the run ended before these changes: {late}" if late else ""
+
+    def close(self) -> None:
+        """Wait a moment for newcomers that are starting, so that none is left over."""
+        for thread in self._starting:
+            thread.join(20.0)

@@ -1,0 +1,175 @@
+"""Runs that grow and shrink, in virtual time: seeded worlds, planted bugs, moves."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any
+
+import pytest
+
+from actors.steps import assignment, balance, decide, events, leader
+from actors.steps.balance import best_move
+from actors.steps.follower import Follower
+from orchestrator.simulation import elastic_seeds
+from orchestrator.simulation.elastic_world import ElasticWorld
+from orchestrator.simulation.exact_model import NOISE, parameter_hash
+from orchestrator.simulation.faults import Fault
+from orchestrator.simulation.seeds import many
+from orchestrator.simulation.trace import Trace, Violation
+from orchestrator.simulation.world import Node
+
+SEEDS = int(os.environ.get("TESSERA_ELASTIC_SEEDS", "500"))
+
+
+@pytest.mark.timeout(400)
+def test_hundreds_of_runs_grow_and_shrink_under_faults() -> None:
+    reached, broken = many(elastic_seeds.one, range(SEEDS), os.cpu_count() or 2)
+    for kind, count in sorted(reached.items()):
+        print(f"{count:6} seeds reached {kind}")  # noqa: T201  (shown with -s, and when it fails)
+    assert not broken, broken[0]
+    for kind in ("assigned", "donates", "leaving", "moves", "denied", "lost"):
+        assert reached[f"note {kind}"] > 0 or SEEDS < 500, f"no seed met {kind}"
+    assert reached["ended: all committed"] > 0.85 * SEEDS
+
+
+def caught(seeds: int = 300) -> bool:
+    """Whether any of the first worlds breaks the contract."""
+    for seed in range(seeds):
+        try:
+            elastic_seeds.one(seed)
+        except Violation:
+            return True
+    return False
+
+
+def test_planted_active_one_commit_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = decide._admissible
+
+    def early(context: Any, peer: str, join: Any, patient: bool) -> bool:
+        close = context.step - 1 <= join.report.held <= context.step
+        held = context.step if close else join.report.held
+        report = dataclasses.replace(join.report, held=held)
+        return right(context, peer, dataclasses.replace(join, report=report), patient)
+
+    monkeypatch.setattr(decide, "_admissible", early)
+    monkeypatch.setattr(decide, "_vouched", lambda *given: True)
+    monkeypatch.setattr("actors.steps.survey.Survey.workers", _workers_too_early)
+    assert caught()
+
+
+def _workers_too_early(self: Any) -> list[str]:
+    context = self._context
+    return [
+        m.peer_id
+        for m in context.view.members
+        if m.peer_id in context.usable
+        and m.peer_id not in self.excluded | self.apart
+        and (report := self.reports.get(m.peer_id)) is not None
+        and report.held >= context.step - 1
+    ]
+
+
+class OtherBits(ElasticWorld):
+    """The newcomer's devices compute one update with other bits than everybody else's."""
+
+    wrong = 0
+
+    def _apply(self, node: Node, effect: events.ApplyUpdate) -> None:
+        if node.name != "new" or self.wrong:
+            super()._apply(node, effect)
+            return
+        self.wrong += 1
+        engine, stage = self.engines[node.peer], self.stage(node)
+
+        def work() -> events.Event:
+            engine.apply(effect.average)
+            engine.parameters[NOISE] += 1
+            return events.Applied(effect.step, parameter_hash(stage, engine.parameters))
+
+        self._job(node, 0.05, work)
+
+
+def other_bits(seed: int) -> OtherBits:
+    """Somebody arrives whose first update comes out wrong, before it has a vote."""
+    world = OtherBits(seed, (2, 2), None, Trace(), steps=14, max_share=0.7)
+    world.kernel.at(8.0, world.begin, Fault(8.0, "arrive", ("new",), 0.0))
+    return world
+
+
+def test_who_computes_other_bits_is_found_out_and_gets_the_right_ones() -> None:
+    """Before it has a vote by whoever vouches for it, and afterwards by the leader."""
+    outside = inside = 0
+    for seed in range(20):
+        world = other_bits(seed)
+        assert world.settle(600) == ""
+        told = [at for at, name, kind, _ in world.said if kind == "damaged" and name == "new"]
+        votes = [at for at, _, kind, detail in world.said if kind == "view" and "with new" in detail]
+        if world.wrong:
+            assert told, f"seed {seed}: nobody saw that its parameters differ"
+            outside += not votes or told[0] < votes[0]
+            inside += bool(votes) and told[0] > votes[0]
+    assert outside
+    assert inside
+
+
+def test_planted_hash_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decide, "_vouched", lambda *given: True)
+    monkeypatch.setattr(Follower, "differs", lambda self, peer, message: False)
+    monkeypatch.setattr(leader, "dissenters", lambda order, prepared: set())
+    broken = 0
+    for seed in range(20):
+        try:
+            other_bits(seed).settle(600)
+        except Violation:
+            broken += 1
+    assert broken
+
+
+def test_planted_two_moves_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(balance, "pending", lambda context: [])
+    monkeypatch.setattr(balance, "STEADY_STEPS", 0)
+    monkeypatch.setattr(balance, "GAIN", 1.0)
+    assert caught()
+
+
+def test_planted_history_taken_from_the_member(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Donors and voters who do not look into the log let somebody collect the whole model."""
+    monkeypatch.setattr(assignment, "allowed", lambda setup, stages: True)
+    monkeypatch.setattr(balance, "allowed", lambda setup, stages: True)
+    assert caught()
+
+
+def test_the_move_with_the_greatest_gain_is_chosen_and_small_gains_are_not() -> None:
+    may = {peer: (0, 1) for peer in "abcdef"}
+    rich = {0: {"a": 1.0, "b": 1.0, "c": 1.0, "d": 1.0, "e": 2.0}, 1: {"f": 1.0}}
+    move = best_move(rich, may)
+    assert move is not None
+    assert (move.peer, move.source, move.target, move.before, move.after) == ("e", 0, 1, 1.0, 3.0)
+    assert best_move({0: {"a": 1.0, "b": 1.0}, 1: {"c": 1.9}}, may) is None
+    assert best_move({0: {"a": 9.0}, 1: {"b": 1.0}}, may) is None, "a stage would be emptied"
+    assert best_move(rich, {}) is None, "beyond everybody's share"
+
+
+def test_a_rich_stage_gives_as_few_replicas_as_it_takes_and_then_all_is_quiet() -> None:
+    world = ElasticWorld(5, (1, 5), None, Trace(), steps=80, validate_every=0, max_share=1.0, microbatches=12)
+    assert world.settle(3000) == ""
+    assert world.moved == 3  # the first stage computes twice as long for a microbatch: 4 and 2 are even
+    stages = [world.stage(node) for node in world.nodes.values()]
+    assert sorted(stages) == [0, 0, 0, 0, 1, 1]
+    times = [world.committed_at[step] for step in range(80)]
+    before, after = times[5] - times[2], times[79] - times[76]
+    assert after < 0.6 * before
+
+
+def test_the_last_of_a_stage_stays_until_another_one_has_come() -> None:
+    world = ElasticWorld(2, (2, 1), None, Trace(), steps=30, validate_every=0, max_share=0.7)
+    world.kernel.at(6.0, world.begin, Fault(6.0, "leave", ("s1r0",), 0.0))
+    world.kernel.at(30.0, world.begin, Fault(30.0, "arrive", ("new",), 0.0))
+    assert world.settle(900) == ""
+    new = world.named("new")
+    assert world.stage(new) == 1
+    views = [(at, detail) for at, _, kind, detail in world.said if kind == "view"]
+    left = next(at for at, detail in views if "without s1r0" in detail)
+    came = next(at for at, detail in views if "with new" in detail)
+    assert left > came
