@@ -60,6 +60,8 @@ class CommitRecord:
     """All other bytes between participants."""
     sources: list[str] = field(default_factory=list)
     """Names of the participants that have the run's corpus."""
+    stages: dict[str, int] = field(default_factory=dict)
+    """Name -> stage that it served in this step, of all who had a part in it."""
     slot: int = 0
     """Number of the decision; changes of view have numbers, too."""
     view: int = 0

@@ -3,7 +3,7 @@
     join at step 5                  one more participant, which the mesh gives a stage
     join x3 at second 20            three of them
     leave stage-0/1 at step 8       politely: it finishes what is under way, hands over, and goes
-    remove swift-otter at step 9    without a word, and for good
+    remove newcomer-2 at step 9     without a word, and for good; newcomers are numbered in the order of their coming
 
 A trace has lines `milliseconds,add|remove,node` (the form of the Bamboo project's spot-instance traces, Thorpe et al.
 2023). The driver does these things: unlike faults they need somebody who holds the run's owner key.
@@ -38,7 +38,7 @@ class Change:
 
     act: Act
     who: str
-    """Name, or stage-N/M; empty for a newcomer that gets a name."""
+    """Name, stage-N/M or newcomer-N; empty for a newcomer, who gets a name."""
     step: int | None
     second: float | None
     """Of training; either this or `step` is given."""
@@ -74,7 +74,8 @@ def parse_all(texts: Iterable[str], known: Sequence[tuple[str, int, int]], steps
         steps: of the run.
     """
     changes = [change for text in texts for change in parse(text)]
-    names = {name for name, _, _ in known}
+    joins = sum(change.act is Act.JOIN for change in changes)
+    names = {name for name, _, _ in known} | {f"newcomer-{number}" for number in range(1, joins + 1)}
     places = {f"stage-{stage}/{replica}": name for name, stage, replica in known}
     resolved = []
     for change in changes:

@@ -30,6 +30,8 @@ class DriverChurn:
         self._waiting = list(changes)
         self._began = 0.0
         self._joined = 0
+        self._newcomers: dict[str, Launched] = {}
+        """newcomer-N -> who it is."""
         self._starting: list[threading.Thread] = []
         self._news: list[Event] = []
 
@@ -43,7 +45,7 @@ class DriverChurn:
                 due = step > 0 and step >= change.step
             else:
                 due = self._began > 0 and now - self._began >= (change.second or 0.0)
-            if due:
+            if due and (change.act is Act.JOIN or self._found(change.who) is not None):
                 self._waiting.remove(change)
                 self._do(change)
         while self._news:
@@ -56,9 +58,8 @@ class DriverChurn:
             self._starting.append(thread)
             thread.start()
             return
-        entry = next((one for one in self._started if one.spec.name == change.who), None)
-        if entry is None:
-            return
+        entry = self._found(change.who)
+        assert entry is not None
         if change.act is Act.LEAVE:
             entry.actor.leave.remote("asked to, by the schedule")
         else:
@@ -66,12 +67,18 @@ class DriverChurn:
             with contextlib.suppress(ray.exceptions.RayError, ValueError):
                 ray.kill(entry.actor, no_restart=True)
 
+    def _found(self, who: str) -> Launched | None:
+        """A participant, None for a newcomer that has not started yet."""
+        named = (one for one in list(self._started) if one.spec.name == who)
+        return self._newcomers.get(who) or next(named, None)
+
     def _join(self, number: int) -> None:
         try:
             entry = launch_newcomer(self._config, self._sink, self._started, number)
         except Exception as error:  # a newcomer that cannot be started costs the run nothing
             self._say("join", f"newcomer {number} could not be started: {type(error).__name__}: {error}")
             return
+        self._newcomers[f"newcomer-{number}"] = entry
         self._started.append(entry)
         self._say("join", f"{entry.spec.name} has started and looks for the mesh")
 

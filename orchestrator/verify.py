@@ -41,16 +41,15 @@ def problems(report: Report, reference: Report, steps: int, microbatches: int) -
         error = relative_error(report, reference, figure)
         if not error <= TOLERANCE:
             found.append(f"{figure} differs from the reference by {error:.1e}")
-    stages = {entry["name"]: entry["stage"] for entry in report["participants"]}
     for step in report["steps"]:
-        found += _stage_problems(step, stages, microbatches)
+        found += _stage_problems(step, report["config"]["layout"]["stages"], microbatches)
     return found
 
 
-def _stage_problems(step: Mapping[str, Any], stages: Mapping[str, int], microbatches: int) -> list[str]:
+def _stage_problems(step: Mapping[str, Any], stages: int, microbatches: int) -> list[str]:
     found = []
-    for stage in sorted(set(stages.values())):
-        names = [name for name in stages if stages[name] == stage]
+    for stage in range(stages):
+        names = [name for name, where in step["stages"].items() if where == stage]
         counted = sorted(index for name in names for index in step["counted"].get(name, []))
         if counted != list(range(microbatches)):
             found.append(f"step {step['step']}: stage {stage} counted {counted}")

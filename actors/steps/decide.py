@@ -223,6 +223,7 @@ def commit_record(
         averaging_bytes=sum(report.traffic.averaging for report in by_name.values()),
         control_bytes=sum(report.traffic.control for report in by_name.values()),
         sources=list(sources),
+        stages={member.name: member.stage for member in context.view.members if member.name in by_name},
         slot=context.agreement.slot,
         view=context.view.number,
         work_seconds=max(0.0, counted_at - context.decided_at),

@@ -143,6 +143,7 @@ def _step(record: CommitRecord, at: float) -> dict[str, Any]:
         "control_bytes": record.control_bytes,
         "leader": record.leader,
         "view": record.view,
+        "stages": record.stages,
         "counted": record.counted,
         "hashes": record.hashes,
         "throughput": record.throughput,
