@@ -65,6 +65,10 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--memory", type=int, default=0, metavar="FAILURES", help="only memory growth, over so many")
     parser.add_argument("--partitions", action="store_true", help="cut nine into 5 and 4, and into 3, 3 and 3")
     parser.add_argument("--kills", type=float, default=0, metavar="MINUTES", help="SIGKILL any process, from outside")
+    parser.add_argument("--trace", metavar="FILE", help="machines that came and went, `milliseconds,add|remove,node`")
+    parser.add_argument("--simulate", action="store_true", help="with --trace: in virtual time")
+    parser.add_argument("--hours", type=float, default=0.0, help="with --trace: only the first hours")
+    parser.add_argument("--imbalance", action="store_true", help="five replicas of one stage against one of the other")
     parser.add_argument("--seed", type=int, default=0, help="of the kills")
     parser.add_argument("set", nargs="*", metavar="section.key=value")
 
@@ -313,6 +317,10 @@ def run(given: argparse.Namespace) -> dict[str, float]:
         from orchestrator.bench_cuts import kills, partitions
 
         return partitions(given) if given.partitions else kills(given)
+    if given.trace or given.imbalance:
+        from orchestrator.bench_moves import imbalance, trace
+
+        return trace(given) if given.trace else imbalance(given)
     if given.memory:
         return memory(given, given.memory)
     return {**figures(given), **commit_overhead(given), **memory(given, 105)}

@@ -510,8 +510,9 @@ class Participant:
         context.leaving = True
         context.note("leaving", f"{context.me.name} wants to go: {reason}")
         context.waits.cancel(("join",))
-        if context.agreement.votes:
+        if context.agreement.votes or self._standing.needed:
             self._standing.depart()
+            self._standing.ask_in()
         else:
             self._departed()
 
@@ -524,7 +525,7 @@ class Participant:
         context, agreement = self._context, self._context.agreement
         context.order = (agreement.slot, 0, 0)
         self._succession.begin_slot()
-        if context.leaving and not agreement.votes:
+        if context.leaving and not agreement.votes and not self._standing.needed:
             self._departed()
             return
         if not agreement.votes:

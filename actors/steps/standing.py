@@ -52,7 +52,7 @@ class Standing:
     def ask_in(self) -> None:
         """Ask everybody, and again after a while."""
         context = self._context
-        if context.agreement.votes or context.finished or context.leaving:
+        if context.agreement.votes or context.finished or (context.leaving and not self.needed):
             return
         context.waits.after(context.now, ("join",), context.setup.beat_s, "")
         if context.step >= 0 and context.me.peer_id not in context.decision.assigned:
@@ -63,6 +63,12 @@ class Standing:
             return
         message = ballots.Join(context.decision.slot, context.me.name, context.me.stage, self.report())
         context.send_known(message)
+
+    @property
+    def needed(self) -> bool:
+        """Whether nobody with a vote serves the own stage: who holds its parameters must not go, vote or not."""
+        context = self._context
+        return context.held >= 0 and not [m for m in context.view.replicas(context.me.stage) if m != context.me]
 
     def _enlist(self) -> None:
         """Ask everybody for a stage."""

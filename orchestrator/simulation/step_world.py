@@ -60,6 +60,10 @@ def step_setup(stages: int, **changes: Any) -> StepSetup:
     return StepSetup(**{**values, **changes})
 
 
+LOAD_S = 0.3
+"""Taking over a state."""
+
+
 class StepWorld(World):
     """Participants of one run.
 
@@ -89,6 +93,7 @@ class StepWorld(World):
         self._make, self._meddle, self._compute_s = make, meddle, compute_s
         self._without_corpus = frozenset(without_corpus)
         self.model = ExactModel(self.setup.microbatches)
+        self.load_s = LOAD_S
         self.forgot = False
         """Whether any process or shard has lost its memory."""
         self.members = tuple(
@@ -232,11 +237,15 @@ class StepWorld(World):
         if event is not None:
             self.deliver(node, life, event)
 
+    def _seconds(self, job: Job) -> float:
+        """How long shards take for a job."""
+        return self._compute_s * self.kernel.rng.uniform(0.5, 1.5)
+
     def _compute(self, node: Node, job: Job) -> None:
         engine, stage = self.engines[node.peer], self.stage(node)
         if job.kind in (JobKind.LOSS, JobKind.EVALUATE) and node.name in self._without_corpus:
             raise self.violation(f"{node.name} computes a loss without the corpus")
-        seconds, speed = self._compute_s * self.kernel.rng.uniform(0.5, 1.5), engine.speed
+        seconds, speed = self._seconds(job), engine.speed
 
         def work() -> events.Event:
             if job.kind in (JobKind.LOSS, JobKind.BACKWARD) and job.index not in engine.counted:
@@ -287,7 +296,7 @@ class StepWorld(World):
                 self._job(node, 0.3, lambda: self._export(node, engine, commit))
             case events.LoadState(commit, values):
                 self.say(node, ("load", str(commit)))
-                self._job(node, 0.3, lambda: self._load(node, engine, commit, values))
+                self._job(node, self.load_s, lambda: self._load(node, engine, commit, values))
             case events.RestartShards(reason):
                 self.lose_shards(node, reason)
             case events.Serve():
