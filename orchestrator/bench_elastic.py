@@ -68,6 +68,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trace", metavar="FILE", help="machines that came and went, `milliseconds,add|remove,node`")
     parser.add_argument("--simulate", action="store_true", help="with --trace: in virtual time")
     parser.add_argument("--hours", type=float, default=0.0, help="with --trace: only the first hours")
+    parser.add_argument("--join", action="store_true", help="one more, with a large state over slow links")
     parser.add_argument("--imbalance", action="store_true", help="five replicas of one stage against one of the other")
     parser.add_argument("--seed", type=int, default=0, help="of the kills")
     parser.add_argument("set", nargs="*", metavar="section.key=value")
@@ -137,10 +138,10 @@ def _tells_the_end(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def bench_cluster() -> Iterator[Bench]:
+def bench_cluster(object_store_mb: int = 256) -> Iterator[Bench]:
     """A cluster of its own, and a folder that goes with it."""
     use_token()
-    cluster = LocalCluster(dashboard=False, object_store_mb=256)
+    cluster = LocalCluster(dashboard=False, object_store_mb=object_store_mb)
     try:
         with tempfile.TemporaryDirectory(prefix="tessera-bench-") as folder:
             yield Bench(cluster.address, cluster.pid, Path(folder))
@@ -317,6 +318,10 @@ def run(given: argparse.Namespace) -> dict[str, float]:
         from orchestrator.bench_cuts import kills, partitions
 
         return partitions(given) if given.partitions else kills(given)
+    if given.join:
+        from orchestrator.bench_join import join
+
+        return join(given)
     if given.trace or given.imbalance:
         from orchestrator.bench_moves import imbalance, trace
 

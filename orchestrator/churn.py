@@ -121,3 +121,31 @@ def read_trace(path: Path) -> list[TraceLine]:
         present ^= {node}
         lines.append(TraceLine(second, act == "add", node))
     return sorted(lines, key=lambda line: line.second)
+
+
+def sentences(lines: Sequence[TraceLine], known: Sequence[str], speed: float = 1.0) -> list[str]:
+    """A trace as sentences for a run that begins with `known` participants.
+
+    Machines of the trace's first second are those participants, as far as they reach; all others are newcomers.
+
+    Args:
+        lines: the trace.
+        known: names of those who begin the run.
+        speed: so many times as fast as it was.
+    """
+    if not lines:
+        return []
+    begin, joined = lines[0].second, 0
+    free, found = list(known), list[str]()
+    names: dict[str, str] = {}
+    for line in lines:
+        when = f"at second {(line.second - begin) / speed:.1f}"
+        if line.add and line.second - begin < 1.0 and free:
+            names[line.node] = free.pop(0)
+        elif line.add:
+            joined += 1
+            names[line.node] = f"newcomer-{joined}"
+            found.append(f"join {when}")
+        else:
+            found.append(f"remove {names[line.node]} {when}")
+    return found

@@ -70,6 +70,8 @@ def _run(options: argparse.Namespace, config: RunConfig, command: str, console: 
         return _reference(config, command, console)
     from orchestrator import driver
 
+    if getattr(options, "trace", None):
+        config = _with_trace(config, options.trace, options.trace_speed)
     if options.command != "simulate":
         for name in ("faults", "churn"):
             if getattr(config, name):
@@ -82,6 +84,21 @@ def _run(options: argparse.Namespace, config: RunConfig, command: str, console: 
             console.print(f"{member.name}: stage {member.stage}, {member.address}", highlight=False)
         return 0
     return driver.run(config, command, local=local, console=console)
+
+
+def _with_trace(config: RunConfig, path: str, speed: float) -> RunConfig:
+    """The config with a trace's comings and goings. Raises ValueError for a file that is none."""
+    import dataclasses
+
+    from orchestrator.churn import read_trace, sentences
+    from orchestrator.driver import resolve
+    from orchestrator.launcher import places
+
+    if not speed > 0:
+        raise ConfigError(f"--trace-speed {speed:g} must be more than 0.")
+    config = resolve(config)
+    known = [name for name, _, _ in places(config)]
+    return dataclasses.replace(config, churn=[*config.churn, *sentences(read_trace(Path(path)), known, speed)])
 
 
 def _reference(config: RunConfig, command: str, console: Console) -> int:
@@ -161,6 +178,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--config", help="YAML file with settings")
         command.add_argument("--dry-run", action="store_true", help="print the resolved config and stop")
         command.add_argument("set", nargs="*", metavar="section.key=value", help="settings that win over the file")
+        if name == "simulate":
+            command.add_argument("--trace", metavar="FILE", help="machines that come and go: ms,add|remove,node")
+            command.add_argument("--trace-speed", type=float, default=1.0, help="replay it so many times as fast")
         if name == "invite":
             command.add_argument("--out", required=True, help="folder for the bundle")
             command.add_argument("--address", action="append", default=[], help="host:port of a participant, in order")

@@ -86,8 +86,11 @@ class DriverChurn:
         self._news.append(Event(time.time(), kind, "", detail))
 
     def missing(self) -> str:
-        """Which changes never happened, in one sentence; empty when all did."""
-        late = ", ".join(map(str, self._waiting))
+        """Which changes never happened, in one sentence; empty when all did.
+
+        How long a run takes nobody knows beforehand, so those by the clock may come too late.
+        """
+        late = ", ".join(str(change) for change in self._waiting if change.step is not None)
         return f"the run ended before these changes: {late}" if late else ""
 
     def close(self) -> None:

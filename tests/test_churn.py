@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.churn import Act, parse, parse_all, read_trace
+from orchestrator.churn import Act, TraceLine, parse, parse_all, read_trace, sentences
 from orchestrator.config import ConfigError, load
 
 KNOWN = [("amber-bear", 0, 0), ("calm-crane", 1, 0)]
@@ -91,3 +91,23 @@ def test_a_trace_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None
     for name in ("none", "bytes"):
         with pytest.raises(ValueError, match="cannot be read"):
             read_trace(tmp_path / name)
+
+
+def test_a_trace_becomes_sentences_in_which_its_first_machines_are_those_of_the_run() -> None:
+    lines = [
+        TraceLine(5.0, True, "a"),
+        TraceLine(5.0, True, "b"),
+        TraceLine(5.0, True, "c"),
+        TraceLine(25.0, True, "d"),
+    ]
+    lines += [TraceLine(45.0, False, "b"), TraceLine(65.0, False, "d"), TraceLine(85.0, True, "b")]
+    texts = sentences(lines, ["amber-bear", "calm-crane"], 2.0)
+    assert texts == [
+        "join at second 0.0",
+        "join at second 10.0",
+        "remove calm-crane at second 20.0",
+        "remove newcomer-2 at second 30.0",
+        "join at second 40.0",
+    ]
+    assert len(parse_all(texts, KNOWN, 10)) == len(texts)
+    assert sentences([], []) == []

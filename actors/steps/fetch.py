@@ -25,10 +25,13 @@ class Fetch:
     Args:
         offer: what it is, and the hashes of its chunks.
         cutting: how it is cut.
+        began: the time, in seconds.
     """
 
-    def __init__(self, offer: Offer, cutting: Cutting) -> None:
+    def __init__(self, offer: Offer, cutting: Cutting, began: float = 0.0) -> None:
         self.offer = offer
+        self.began = began
+        """When it was offered first."""
         self._cutting = cutting
         self.donors: list[str] = []
         """Who offered it."""
@@ -89,6 +92,11 @@ class Fetch:
         """A donor is lost, or of no use: what it owes is asked of others."""
         self.donors = [donor for donor in self.donors if donor != peer]
         self._asked = {chunk: donor for chunk, donor in self._asked.items() if donor != peer}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the whole vector."""
+        return 4 * self._cutting.length
 
     def whole(self) -> Float32:
         """The vector."""

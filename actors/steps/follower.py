@@ -108,7 +108,7 @@ class Follower:
         if offer.part is Part.STATE:
             self._offer_state(peer, offer, cutting)
         elif self._state is None or offer.commit > self._state.offer.commit:
-            fetch = self._averages.setdefault(offer.commit, Fetch(offer, cutting))
+            fetch = self._averages.setdefault(offer.commit, Fetch(offer, cutting, context.now))
             self._join_in(fetch, peer, offer)
         self._next()
 
@@ -118,7 +118,7 @@ class Follower:
             return
         if current is None or (offer.commit > current.offer.commit and not (current.begun and current.donors)):
             others = [] if current is None else current.donors
-            self._state = Fetch(offer, cutting)
+            self._state = Fetch(offer, cutting, self._context.now)
             self._averages = {commit: fetch for commit, fetch in self._averages.items() if commit > offer.commit}
             self._join_in(self._state, peer, offer)
             for other in others:  # they offered an earlier commit, and will hold this one in a moment
@@ -203,6 +203,9 @@ class Follower:
     def _load(self, state: Fetch) -> None:
         context = self._context
         self._busy, self._state = state, None
+        size, seconds = state.nbytes / 1e6, context.now - state.began
+        what = f"the state of commit {state.offer.commit}, {size:.1f} MB, from {context.names(state.donors)}"
+        context.note("fetched", f"{context.me.name} has {what} in {seconds:.2f} s")
         context.held = -1
         context.waits.start(context.now, ("load",), "load", f"the shards of {context.me.name} took no state")
         context.out.append(LoadState(state.offer.commit, state.whole()))
