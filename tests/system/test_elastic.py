@@ -12,7 +12,7 @@ from tests.system.conftest import SMALL, Cluster
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(420)]
 
-STEPS = 90
+STEPS = 66
 SETTINGS = [
     *SMALL,
     "layout.stages=2",
@@ -35,9 +35,9 @@ def test_four_grow_to_ten_and_shrink_to_five_with_kills_among_joiners_and_donors
         f"join x{count} at step {step}" for count, step in ((2, rng.randint(2, 4)), (3, 8), (2, rng.randint(10, 14)))
     ]
     leavers = ["newcomer-1", "stage-0/1", "newcomer-4", "stage-1/0"]
-    goes = [f"leave {who} at step {rng.randint(62, 74)}" for who in leavers]
-    changes = [*joins, f"remove newcomer-3 at step {rng.randint(14, 18)}", *goes, f"remove newcomer-2 at step {77}"]
-    faults = ["kill stage-0/0 at step 12", "kill stage-1/1 at step 40"]
+    goes = [f"leave {who} at step {rng.randint(44, 54)}" for who in leavers]
+    changes = [*joins, f"remove newcomer-3 at step {rng.randint(14, 18)}", *goes, "remove newcomer-2 at step 57"]
+    faults = ["kill stage-0/0 at step 12", "kill stage-1/1 at step 32"]
     schedule = [f"churn=[{', '.join(changes)}]", f"faults=[{', '.join(faults)}]"]
     reference = bench.run("reference", SETTINGS, "grows-plain")
     report = bench.run("simulate", [*SETTINGS, *schedule], "grows", seconds=400)
