@@ -18,7 +18,6 @@ import ray
 
 from actors.chronicle import Chronicle
 from actors.faults.log import FaultLog
-from actors.heap import TRIM_S, give_back
 
 if TYPE_CHECKING:
     from actors.node import Node
@@ -198,13 +197,10 @@ class MeshActor:
         node = self._node
         assert node is not None
         self._chronicle = Chronicle(self._spec, node)
-        alone_since = trimmed_at = time.monotonic()
+        alone_since = time.monotonic()
         while not self._ending:
             await asyncio.sleep(0.5)
             now = time.monotonic()
-            if now - trimmed_at > TRIM_S:
-                trimmed_at = now
-                give_back()
             if not node.alone:
                 alone_since = now
             if now - alone_since > ALONE_S and node.joining:

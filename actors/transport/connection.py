@@ -7,6 +7,7 @@ messages are held back until both lanes of the link are there (`go_live`).
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable
 from typing import Protocol
 
@@ -91,7 +92,8 @@ class Connection(asyncio.BufferedProtocol):
         self._handshake_s = handshake_s
         self._shaper = shaper
         self._transport: asyncio.Transport | None = None
-        self._parser = FrameParser(registry, self, max_payload=0)
+        # weakly: a circle would keep the buffers until the garbage collector comes, which is every few minutes
+        self._parser = FrameParser(registry, weakref.proxy(self), max_payload=0)
         self._parser.max_header = HELLO_BYTES
         self._held: list[tuple[object, tuple[Array, ...], str]] = []
         self._pauses: set[str] = set()
@@ -221,6 +223,7 @@ class Connection(asyncio.BufferedProtocol):
         """It is gone."""
         self._stop_timer()
         self._parser.stop()
+        self._transport = None  # asyncio's TLS keeps our methods: the circle would keep a third of a mebibyte
         self.live = False
         if self._shaper is not None:
             self._shaper.forget(self)

@@ -138,6 +138,7 @@ class GossipConnection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
         self._stop_timer()
+        self._transport = None  # asyncio's TLS keeps our methods: the circle would keep a third of a mebibyte
         if not self.closed.done():
             self.closed.set_result(None)
         self._owner.gossip_closed(self)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ssl
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from actors.transport.base import Peer
 from actors.transport.gossip import MAX_QUEUED, GossipLinks
 from actors.transport.gossip_connection import MAX_FRAME, FrameKind
 from actors.transport.identity import Owner
@@ -199,6 +203,33 @@ async def test_a_goodbye_is_no_hint_and_a_cut_is_one(tmp_path: Path) -> None:
         await ann.heard.until(lambda: ann.heard.broken == [cid.peer], "the hint")
         ann.send(cid, b"again")
         await cid.hears(b"again")
+
+
+@in_loop
+async def test_what_ended_is_freed_at_once_and_not_by_the_garbage_collector(tmp_path: Path) -> None:
+    async with talkers(tmp_path, "ann", "bob") as (ann, bob):
+        both = {one.peer: Peer(one.peer, one.peer[:8], one.address.removeprefix("tcp:")) for one in (ann, bob)}
+        for one in (ann, bob):
+            one.transport.set_members(both)
+        await ann.heard.until(lambda: bool(ann.heard.ups), "the link")
+        ann.send(bob, b"hello")
+        await bob.hears(b"hello")
+        gc.collect()
+        gc.disable()
+        try:
+            ended = [ref for one in (*ann.transport._connections, *ann.links._all) for ref in _end(one)]
+            assert len(ended) == 6
+            async with asyncio.timeout(PATIENCE_S):
+                while any(ref() is not None for ref in ended):  # noqa: ASYNC110  (bounded)
+                    await asyncio.sleep(0.01)
+        finally:
+            gc.enable()
+
+
+def _end(connection: Any) -> tuple[weakref.ref[Any], weakref.ref[Any]]:
+    transport = connection._transport
+    transport.abort()
+    return weakref.ref(connection), weakref.ref(transport._ssl_protocol)
 
 
 @in_loop
