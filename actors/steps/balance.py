@@ -15,8 +15,9 @@ from actors.steps.context import Context
 
 GAIN = 1.2
 """A move must make the run faster by this factor, as predicted."""
-STEADY_STEPS = 5
-"""Nobody moves until nothing has changed for so many steps: speeds have to be measured first."""
+STEADY_STEPS, STEADY_FLOORS = 5, 1.0
+"""Nobody moves until nothing has changed for so many steps, as speeds have to be measured first, and for so many floors
+of patience, as somebody who was lost for a moment comes back."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def due_move(context: Context, workers: Collection[str]) -> Move | None:
     """
     setup, members = context.setup, context.view.members
     steady = context.step - context.changed_step >= STEADY_STEPS
+    steady = steady and context.now - context.changed_at >= STEADY_FLOORS * setup.floor_s
     if not (setup.moves and steady) or pending(context) or len(workers) < len(members):
         return None
     speeds: dict[int, dict[str, float]] = {stage: {} for stage in range(setup.stages)}

@@ -112,7 +112,8 @@ class Context:
     memory: int = 0
     """Bytes that the own machine has for a stage; 0: not said."""
     changed_step: int = 0
-    """When members or assignments last changed, as far as is known here."""
+    changed_at: float = 0.0
+    """Step and time when members or assignments last changed, as far as is known here."""
     leaving: bool = False
     """We want to go: nobody shall let us in again."""
     failed: str = ""

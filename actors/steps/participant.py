@@ -452,7 +452,7 @@ class Participant:
             context.router.learn(speeds)
             context.out.append(Committed(decision.record))
         if decision.members != before.members or decision.assigned != known:
-            context.changed_step = decision.step
+            context.changed_step, context.changed_at = decision.step, context.now
         if decision.view_number != before.number and before.number > 0:
             change = describe_change(before.members, decision.members)
             context.note("view", f"view {decision.view_number} of {len(decision.members)} members: {change}")

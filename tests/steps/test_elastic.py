@@ -129,6 +129,7 @@ def test_planted_hash_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_planted_two_moves_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(balance, "pending", lambda context: [])
     monkeypatch.setattr(balance, "STEADY_STEPS", 0)
+    monkeypatch.setattr(balance, "STEADY_FLOORS", 0.0)
     monkeypatch.setattr(balance, "GAIN", 1.0)
     assert caught()
 

@@ -182,7 +182,7 @@ def test_three_thirds_pause_and_all_go_on() -> None:
 
 
 def test_a_slower_replica_gets_less() -> None:
-    world = StepWorld(5, [1, 2], trace=Trace(), steps=12, microbatches=12, validate_every=0)
+    world = StepWorld(5, [1, 2], trace=Trace(), steps=12, microbatches=12, validate_every=0, moves=False)
     slow = world.named("s1r0")
     world.engines[slow.peer].speed = 6.0
     world.run(400)
