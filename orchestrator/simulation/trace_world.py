@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import median
 
 from actors.steps.events import Job, JobKind
 from orchestrator.churn import TraceLine
@@ -73,7 +72,8 @@ class TraceResult:
     commits: int = 0
     moves: int = 0
     stalls: int = 0
-    """Commits that came more than `STALL_S` later than usual although every stage had a replica all the time."""
+    """Commits that came more than `STALL_S` later than in an undisturbed run of as many machines, although every stage
+    had a replica all the time."""
     empty_s: float = 0.0
     """Seconds in which some stage had no replica that held anything."""
     goodput: float = 0.0
@@ -119,6 +119,8 @@ class Replay:
         """Machines -> seconds of an undisturbed step."""
         self._possible = self._machine_s = 0.0
         self._empty: list[tuple[float, float]] = []
+        self._looks: list[tuple[float, int]] = []
+        """(Time, machines that were there)."""
 
     def run(self, tell: Callable[[str], None] = lambda text: None) -> TraceResult:
         """Replay it. Raises Violation where something is not as it should be."""
@@ -137,6 +139,7 @@ class Replay:
         if machines >= stages:
             self._possible += span / self._step_of(machines)
         self._machine_s += machines * span
+        self._looks.append((world.now, machines))
         began = world.now
         world.run(span)
         held = {world.stage(node) for node in world.up() if world.core(node).commit >= 0}
@@ -148,12 +151,16 @@ class Replay:
             self._steps[machines] = undisturbed_step(self._setting, machines)
         return self._steps[machines]
 
+    def _usual(self, begin: float, end: float) -> float:
+        """Seconds of an undisturbed step of the fewest machines that were there in that time."""
+        there = [machines for at, machines in self._looks if begin - LOOK_S <= at <= end]
+        return self._step_of(max(self._setting.stages, min(there, default=self._setting.stages)))
+
     def _result(self) -> TraceResult:
         world, setting = self.world, self._setting
         times = [world.committed_at[step] for step in sorted(world.committed_at)]
         gaps = list(pairwise([*times, world.now]))
-        usual = median(after - before for before, after in gaps) if gaps else 0.0
-        late = [gap for gap in gaps if gap[1] - gap[0] > usual + STALL_S]
+        late = [gap for gap in gaps if gap[1] - gap[0] > self._usual(*gap) + STALL_S]
         work = len(times) * setting.microbatches * setting.stages * setting.compute_s
         return TraceResult(
             commits=len(times),
