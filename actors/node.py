@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+import psutil
+
 from actors.admission import Admission
 from actors.faults.inject import injector_for
 from actors.membership.profile import MEMBERSHIP_PROFILES
@@ -83,6 +85,8 @@ class Node:
         self._failure = ""
         self.stopped = self.left = False
         self._throughput_at = -THROUGHPUT_S
+        self._memory = 0 if spec.gpus else psutil.virtual_memory().available
+        """Bytes for a stage; of a GPU's memory nothing is known without torch."""
 
     # Life
 
@@ -98,7 +102,14 @@ class Node:
         workshop = self.workshop = Workshop(spec, make_shards, self._local, self.fail)
         self._outgoing = Outgoing(self.transport, workshop.resolve, self._spawn, self._not_sent)
         self.mesh = Mesh(
-            Card(self.transport.peer_id, spec.name, spec.stage.index, (f"tcp:{address}",), version=SOFTWARE),
+            Card(
+                self.transport.peer_id,
+                spec.name,
+                spec.stage.index,
+                (f"tcp:{address}",),
+                capacity=self._memory,
+                version=SOFTWARE,
+            ),
             Notary(spec.run_id, crypto, crypto.credential),
             MEMBERSHIP_PROFILES[spec.profile],
             self.transport.gossip,
@@ -143,7 +154,7 @@ class Node:
         spec, now = self.spec, time.monotonic()
         me = Voter(self.transport.peer_id, self.mesh.life, spec.name, spec.stage.index)
         participant = self._participant = Participant(
-            step_setup(spec), me, members, self._traffic, now, self._owner_signed
+            step_setup(spec), me, members, self._traffic, now, self._owner_signed, self._memory
         )
         self._refresh_links()
         early, self._early = self._early, []

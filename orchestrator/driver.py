@@ -87,7 +87,6 @@ def run(config: RunConfig, command: str, *, local: bool, console: Console) -> in
     )
     outcome, failure = "failed", ""
     started: list[Launched] = []
-    changes: DriverChurn | None = None
     cluster: LocalCluster | None = None
     note: Path | None = None
     try:
@@ -117,8 +116,6 @@ def run(config: RunConfig, command: str, *, local: bool, console: Console) -> in
         failure = f"Ray failed: {type(error).__name__}: {str(error).strip().splitlines()[0]}"
     finally:
         with _deaf():
-            if changes is not None:
-                changes.close()
             _end(started, quick=outcome == "stopped")
             if note is not None:
                 note.unlink(missing_ok=True)
@@ -191,12 +188,12 @@ class _Watch:
             elif now - self._asked_at[number] > SILENT_S:
                 del self._asked[number]
                 self._lost(number, f"it has not answered for {SILENT_S:.0f} s")
-        if all(self._gone(number) for number in self._phases) and now - self._answered_at > ALL_GONE_S:
+        if all(phase in ("gone", "left") for phase in self._phases.values()) and now - self._answered_at > ALL_GONE_S:
             raise RunFailedError("lost all participants of this site")
 
     def _pause(self, number: int) -> float:
         """Seconds between questions."""
-        return GONE_ASK_S if self._gone(number) else 0.0
+        return GONE_ASK_S if self._phases[number] in ("gone", "left") else 0.0
 
     def _gone(self, number: int) -> bool:
         return self._phases[number] == "gone"

@@ -12,7 +12,7 @@ import ray
 from actors.records import Event
 from orchestrator.churn import Act, Change
 from orchestrator.config import RunConfig
-from orchestrator.launcher import Launched, OpenReport, launch_newcomer
+from orchestrator.launcher import Launched, OpenReport, bring_up, create_newcomer
 
 
 class DriverChurn:
@@ -32,7 +32,6 @@ class DriverChurn:
         self._joined = 0
         self._newcomers: dict[str, Launched] = {}
         """newcomer-N -> who it is."""
-        self._starting: list[threading.Thread] = []
         self._news: list[Event] = []
 
     def watch(self, step: int, tell: Callable[[Event], None]) -> None:
@@ -54,9 +53,9 @@ class DriverChurn:
     def _do(self, change: Change) -> None:
         if change.act is Act.JOIN:
             self._joined += 1
-            thread = threading.Thread(target=self._join, args=(self._joined,), daemon=True)
-            self._starting.append(thread)
-            thread.start()
+            others, newcomer = list(self._started), create_newcomer(self._config, self._sink, self._joined)
+            self._started.append(newcomer)  # at once, so that whoever takes the run down ends it, too
+            threading.Thread(target=self._join, args=(self._joined, newcomer, others), daemon=True).start()
             return
         entry = self._found(change.who)
         assert entry is not None
@@ -72,14 +71,15 @@ class DriverChurn:
         named = (one for one in list(self._started) if one.spec.name == who)
         return self._newcomers.get(who) or next(named, None)
 
-    def _join(self, number: int) -> None:
+    def _join(self, number: int, entry: Launched, others: list[Launched]) -> None:
         try:
-            entry = launch_newcomer(self._config, self._sink, self._started, number)
+            bring_up(self._config, entry, others)
         except Exception as error:  # a newcomer that cannot be started costs the run nothing
             self._say("join", f"newcomer {number} could not be started: {type(error).__name__}: {error}")
+            with contextlib.suppress(ray.exceptions.RayError, ValueError):
+                ray.kill(entry.actor, no_restart=True)
             return
         self._newcomers[f"newcomer-{number}"] = entry
-        self._started.append(entry)
         self._say("join", f"{entry.spec.name} has started and looks for the mesh")
 
     def _say(self, kind: str, detail: str) -> None:
@@ -92,8 +92,3 @@ class DriverChurn:
         """
         late = ", ".join(str(change) for change in self._waiting if change.step is not None)
         return f"the run ended before these changes: {late}" if late else ""
-
-    def close(self) -> None:
-        """Wait a moment for newcomers that are starting, so that none is left over."""
-        for thread in self._starting:
-            thread.join(20.0)

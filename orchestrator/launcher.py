@@ -238,37 +238,36 @@ def launch(config: RunConfig, sink: OpenReport, say: Callable[[str], None], star
     ray.get([entry.actor.start.remote(first[:FIRST]) for entry in started], timeout=START_S)
 
 
-def launch_newcomer(config: RunConfig, sink: OpenReport, started: Sequence[Launched], number: int) -> Launched:
-    """Start one more participant of a running run, without a stage: the mesh gives it one.
-
-    Args:
-        config: the run's.
-        sink: opens the run's report.
-        started: participants that are there, any of which is enough to find the mesh.
-        number: of the newcomer, from 1.
-
-    Raises RayError, IdentityError, or ValueError where nobody answers.
-    """
+def create_newcomer(config: RunConfig, sink: OpenReport, number: int) -> Launched:
+    """The actor of one more participant of a running run, number `number` from 1. Nothing is waited for."""
     first = config.layout.stages * config.layout.replicas
     name = participant_names(config.run_id, first + number)[-1]
     spec = dataclasses.replace(_spec(config, name, -1, number), sink=sink)
+    return Launched(spec, _actor(spec))
+
+
+def bring_up(config: RunConfig, newcomer: Launched, others: Sequence[Launched]) -> None:
+    """Give a newcomer its certificate and addresses; the mesh gives it a stage.
+
+    Args:
+        config: the run's.
+        newcomer: made by `create_newcomer`.
+        others: participants that are there, any of which is enough to find the mesh.
+
+    Raises RayError, IdentityError, or ValueError where nobody answers.
+    """
     addresses: list[str] = []
-    for entry in started:
+    for entry in others:
         with contextlib.suppress(ray.exceptions.RayError):
             addresses.append(ray.get(entry.actor.address.remote(), timeout=5.0))
     if not any(addresses):
         raise ValueError("no participant answers through which it could find the mesh")
-    actor = _actor(spec)
-    try:
-        _, public_key, _ = ray.get(actor.open.remote(anew=True), timeout=START_S)
-        owner = Owner.load(owner_folder(config.run_id))
-        certificate = owner.issue(public_key, spec.name, config.run_id), owner.ca_pem
-        ray.get(actor.listen.remote(*certificate), timeout=START_S)
-        ray.get(actor.start.remote([one for one in addresses if one][:FIRST]), timeout=START_S)
-    except BaseException:
-        ray.kill(actor, no_restart=True)
-        raise
-    return Launched(spec, actor)
+    actor = newcomer.actor
+    _, public_key, _ = ray.get(actor.open.remote(anew=True), timeout=START_S)
+    owner = Owner.load(owner_folder(config.run_id))
+    certificate = owner.issue(public_key, newcomer.spec.name, config.run_id), owner.ca_pem
+    ray.get(actor.listen.remote(*certificate), timeout=START_S)
+    ray.get(actor.start.remote([one for one in addresses if one][:FIRST]), timeout=START_S)
 
 
 def _actor(spec: ParticipantSpec) -> Any:

@@ -239,8 +239,6 @@ class Enlist:
     """The stage that it would like, -1 for none."""
     memory: int
     """Bytes that it has for a stage, 0 where it does not say."""
-    tokens_per_s: float
-    """What it expects of its devices, 0 where it does not say."""
     config_hash: str
 
 

@@ -1,4 +1,4 @@
-"""What a leader proposes: a step's commit, or a change of view. Pure functions."""
+"""The commit that a leader proposes, and what forbids it. Pure functions."""
 
 from __future__ import annotations
 
@@ -7,139 +7,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from actors.records import CommitRecord
-from actors.steps.assignment import Log, first_log, may_have, stage_for, strengths
-from actors.steps.balance import due_move
-from actors.steps.ballots import Average, Decision, Join, Prepared
+from actors.steps.ballots import Average, Decision, Prepared
 from actors.steps.context import Context
-from actors.steps.messages import Denied
-from actors.steps.survey import Survey
-from actors.steps.view import Voter
-from actors.steps.waiting_room import WaitingRoom
 
 
 def clip_factor(norm: float, clip: float) -> float:
     """Return what the gradient is multiplied with so that its norm is at most `clip` (0: no clipping)."""
     return min(1.0, clip / (norm + 1e-6)) if clip > 0 else 1.0
-
-
-def next_view(
-    context: Context, waiting: WaitingRoom, survey: Survey, *, idle: bool, spent: bool = False
-) -> Decision | None:
-    """The change of view or of assignments that is due, None when none is.
-
-    Members that the mesh holds dead go at once. A newer process of a member proves that the old one is gone. While
-    nothing is averaged, whoever wants in and holds the step's parameters comes, and who has no stage is given one.
-    Before anything is counted, who wants to go and is not the last of its stage goes, and a replica of a rich stage
-    moves to a poor one.
-
-    Args:
-        context: shared state.
-        waiting: who asks to be let in, or out, or for a stage.
-        survey: who holds what.
-        idle: whether nothing is averaged.
-        spent: whether anybody has counted anything in this step, as far as is known.
-    """
-    view, decision = context.view, context.decision
-    members = {member.peer_id: member for member in view.members}
-    log = dict(decision.assigned)
-    if view.number == 0:
-        lives = survey.lives()
-        members = {peer: Voter(peer, lives.get(peer, 0), m.name, m.stage) for peer, m in members.items()}
-        log = first_log(members.values())
-    for peer, member in list(members.items()):
-        newer = waiting.newest_life(peer)
-        if peer != context.me.peer_id and (peer in context.gone or newer > member.life):
-            del members[peer]
-    if idle:
-        _let_in(context, waiting, survey, members)
-        _assign(context, waiting, log)
-    if idle and not spent:
-        _let_go(context, waiting, survey, members)
-        if not waiting.leaving and tuple(sorted(members.values())) == view.members:
-            _move(context, survey, members, log)
-    after = tuple(sorted(members.values()))
-    if after == view.members and log == decision.assigned:
-        return None
-    number = view.number + (after != view.members)
-    averages, holders, factor = decision.averages, decision.holders, decision.clip_factor
-    slot, step = decision.slot + 1, context.step
-    return Decision(slot, number, after, step, None, averages, holders, factor, assigned=log)
-
-
-def _let_in(context: Context, waiting: WaitingRoom, survey: Survey, members: dict[str, Voter]) -> None:
-    served, patient = survey.served(), waiting.patient()
-    for peer, join in waiting.joiners.items():
-        vouched = join.stage not in served or _vouched(context, waiting, peer, join)
-        if vouched and may_have(context, peer, join.stage) and _admissible(context, peer, join, peer in patient):
-            members.setdefault(peer, Voter(peer, join.report.life, join.name, join.stage))
-
-
-def _vouched(context: Context, waiting: WaitingRoom, peer: str, join: Join) -> bool:
-    """Whether a replica has compared the joiner's parameters of this very commit with its own."""
-    return waiting.vouched.get(peer) == (join.report.life, context.step)
-
-
-def _let_go(context: Context, waiting: WaitingRoom, survey: Survey, members: dict[str, Voter]) -> None:
-    """One after the other, so that the last of a stage stays."""
-    for peer, life in waiting.leaving.items():
-        member = members.get(peer)
-        if member is None or member.life != life:
-            continue
-        others = [other for other in survey.able() if other in members and other != peer]
-        if any(survey.stage_of(other) == member.stage for other in others):
-            del members[peer]
-
-
-def _assign(context: Context, waiting: WaitingRoom, log: Log) -> None:
-    strength = strengths(context, waiting.leaving)
-    for peer, wanted in waiting.enlisted.items():
-        if peer in log or peer not in context.usable or peer in context.gone:
-            continue
-        stage = stage_for(context, peer, wanted.wish, wanted.memory, strength)
-        if stage is None:
-            context.send(peer, Denied("no stage fits into its memory and the share of the model that it may hold"))
-            continue
-        log[peer] = (stage,)
-        strength[stage] += wanted.tokens_per_s or context.router.speed(peer)
-        context.note("assigned", f"{wanted.name} is given stage {stage}, which limits the run")
-
-
-def _move(context: Context, survey: Survey, members: dict[str, Voter], log: Log) -> None:
-    move = due_move(context, survey.able())
-    if move is None:
-        return
-    del members[move.peer]
-    log[move.peer] = (*log[move.peer], move.target)
-    context.note(
-        "moves",
-        f"{context.named(move.peer)} moves to stage {move.target}: the slowest stage does {move.before:.0f} tokens/s, "
-        f"and should do {move.after:.0f} afterwards",
-    )
-
-
-def _admissible(context: Context, peer: str, join: Join, patient: bool) -> bool:
-    """Whether somebody can be let in: it can work at once, and lead, and average with those of its stage."""
-    others = [member for member in context.view.members if member.peer_id != peer]
-    unreachable = context.usable & set(join.report.unreachable)
-    near = {member.peer_id for member in others if not patient or member.stage == join.stage}
-    return (
-        peer in context.usable
-        and peer not in context.gone
-        and join.report.held == context.step
-        and join.report.config_hash == context.setup.config_hash
-        and 0 <= join.stage < context.setup.stages
-        and all(member.name != join.name for member in others)
-        and not near & unreachable
-    )
-
-
-def describe_change(before: Sequence[Voter], after: Sequence[Voter]) -> str:
-    """Who came and who went, for a person."""
-    left = [member.name for member in before if member not in after]
-    came = [member.name for member in after if member not in before]
-    parts = [f"without {', '.join(left)}"] if left else []
-    parts += [f"with {', '.join(came)}"] if came else []
-    return " and ".join(parts) or "unchanged"
 
 
 def step_decision(

@@ -9,9 +9,13 @@ from actors.steps.averaging import Averaging
 from actors.steps.ballots import Decision
 from actors.steps.context import Context, Update
 from actors.steps.donor import Donor
+from actors.steps.events import Payload
 from actors.steps.follower import Follower
 from actors.steps.hop import Hop
+from actors.steps.messages import Chunk, Differs, Get, Gone, Offer, Want
 from actors.steps.standing import Standing
+
+Transfer = Want | Get | Offer | Gone | Chunk | Differs
 
 
 class Holdings:
@@ -53,6 +57,28 @@ class Holdings:
         if context.ready:
             self._standing.tell()
         self.changed()
+
+    def receive(self, peer: str, message: Transfer, payload: Payload) -> None:
+        """A word about states and averages that are fetched."""
+        match message:
+            case Want():
+                self._donor.want(peer, message)
+            case Get():
+                self._donor.get(peer, message)
+            case Offer():
+                self._follower.offer(peer, message)
+            case Gone():
+                self._follower.gone(peer, message)
+            case Chunk() if isinstance(payload, tuple):
+                self._follower.chunk(peer, message, payload[0])
+            case Differs() if self._follower.differs(peer, message):
+                self._hop.reset()
+                self._standing.tell()
+
+    def moved(self, stage: int) -> None:
+        """Another stage is ours: what the shards held is of no use."""
+        if self._context.held >= 0 or self._follower.built:
+            self.lost(f"{self._context.me.name} serves stage {stage} from now on")
 
     def lost(self, reason: str) -> None:
         """What the shards held is gone; votes are not."""

@@ -31,9 +31,10 @@ from actors.steps.ballots import (
     Stuck,
     Vouch,
 )
+from actors.steps.change import next_view
 from actors.steps.context import Context
 from actors.steps.deal import Deal
-from actors.steps.decide import commit_record, disagreement, dissenters, next_view, step_decision
+from actors.steps.decide import commit_record, disagreement, dissenters, step_decision
 from actors.steps.messages import Differs, Done, Purpose
 from actors.steps.survey import Survey
 from actors.steps.waiting_room import WaitingRoom
@@ -276,9 +277,13 @@ class Leader:
             self._pause(context.why_no_majority())
             return
         idle, spent = self.at is Stage.WORK, self._planned or bool(self._survey.ledger.touched)
-        view = next_view(context, self._waiting, self._survey, idle=idle, spent=spent)
-        if view is not None:
-            self._vote(view)
+        change = next_view(context, self._waiting, self._survey, idle=idle, spent=spent)
+        for peer in change.denied:
+            self._waiting.deny(peer, "no stage fits into your memory and the share of the model that you may hold")
+        if change.decision is not None:
+            for kind, detail in change.notes if context.agreement.leading else ():
+                context.note(kind, detail)
+            self._vote(change.decision)
             return
         if self.at is Stage.AVERAGE:
             return

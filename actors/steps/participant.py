@@ -1,15 +1,14 @@
 """The step protocol at one participant: `handle(now, event) -> effects`. See docs/step_protocol.md.
 
 This class gives events to the parts: `Agreement` (votes), `Quorum`, `Leader`, `Succession`, `Orders`, `Origin`, `Hop`,
-`Averaging`, `Holdings`, `Donor`, `Follower`, `Standing`. It owns what concerns them all: taking a decision, and peers
-that come and go.
+`Averaging`, `Holdings`, `Donor`, `Follower`, `Standing`, `Tenure`. It owns what concerns them all: taking a decision,
+and peers that come and go.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from actors.records import Traffic
@@ -18,10 +17,10 @@ from actors.steps.agreement import Agreement
 from actors.steps.assignment import first_log, wrong_log
 from actors.steps.averaging import Averaging
 from actors.steps.ballots import Decision
+from actors.steps.change import describe_change
 from actors.steps.context import Context, StepSetup
-from actors.steps.decide import describe_change
 from actors.steps.donor import Donor
-from actors.steps.events import Committed, Departed, Doubt, Effect, Event, Finished, Payload, RestartShards, Serve
+from actors.steps.events import Committed, Doubt, Effect, Event, Finished, Payload, RestartShards
 from actors.steps.follower import Follower
 from actors.steps.holdings import Holdings
 from actors.steps.hop import Hop
@@ -49,6 +48,7 @@ from actors.steps.origin import Origin
 from actors.steps.quorum import Quorum
 from actors.steps.standing import Standing
 from actors.steps.succession import Succession
+from actors.steps.tenure import Tenure
 from actors.steps.view import CommittedView, Voter
 from actors.steps.waits import Waits
 
@@ -69,6 +69,7 @@ class Participant:
         members: of view 0, when the run begins; empty for a process that joins a run under way.
         traffic: returns what was sent since it was last asked.
         owner_signed: whether the run's owner has signed a dismissal.
+        memory: bytes that the own machine has for a stage, 0 where it is not known.
     """
 
     def __init__(
@@ -79,10 +80,12 @@ class Participant:
         traffic: Callable[[], Traffic],
         now: float = 0.0,
         owner_signed: Callable[[ballots.Dismiss], bool] = lambda message: False,
+        memory: int = 0,
     ) -> None:
         first = CommittedView.first(members)
         decision = Decision(0, 0, first.members, 0, assigned=first_log(members)) if members else UNKNOWN
         self._context = Context(setup, me, Agreement(me.peer_id, me.life, decision), Waits(setup.floor_s), now=now)
+        self._context.memory = memory
         self._context.usable.add(me.peer_id)
         self._context.decided_at = now
         self._origin = Origin(self._context)
@@ -101,6 +104,7 @@ class Participant:
         self._quorum = Quorum(self._context, owner_signed)
         kept = (self._averaging, self._donor, self._follower, self._standing)
         self._holdings = Holdings(self._context, self._hop, *kept, self._replay_early)
+        self._tenure = Tenure(self._context, self._holdings, self._standing)
         self._begin_slot()
 
     # What the outside reads
@@ -209,7 +213,7 @@ class Participant:
             case events.LocalReady():
                 self._holdings.built(event)
             case events.Leave(reason):
-                self._leave(reason)
+                self._tenure.leave(reason)
             case events.ShardsLost(reason):
                 self._holdings.lost(reason)
             case events.LocalFailure(reason):
@@ -257,7 +261,7 @@ class Participant:
             case ("join",):
                 self._standing.ask_in()
             case ("depart",):
-                self._standing.depart()
+                self._tenure.ask_out()
             case (name,):
                 self._leader.overdue(name, text)
 
@@ -286,31 +290,14 @@ class Participant:
                     self._succession.overdue()
                     self._quorum.review()
             case Denied(reason):
-                context.note("denied", f"{context.named(peer)} says: {reason}")
+                self._standing.denied(peer, reason)
             case Want() | Get() | Offer() | Gone() | Chunk() | Differs():
                 if not self.finished:
-                    self._transfer(peer, message, payload)
+                    self._holdings.receive(peer, message, payload)
             case Forward() | Backward() | Dropped() | Taken() | Returned() | Done() | Slice():
                 self._work(peer, message, payload)
             case _:
                 self._slot_message(peer, message)
-
-    def _transfer(self, peer: str, message: Want | Get | Offer | Gone | Chunk | Differs, payload: Payload) -> None:
-        match message:
-            case Want():
-                self._donor.want(peer, message)
-            case Get():
-                self._donor.get(peer, message)
-            case Offer():
-                self._follower.offer(peer, message)
-            case Gone():
-                self._follower.gone(peer, message)
-            case Chunk() if isinstance(payload, tuple):
-                self._follower.chunk(peer, message, payload[0])
-            case Differs():
-                if self._follower.differs(peer, message):
-                    self._hop.reset()
-                    self._standing.tell()
 
     def _tell(self, peer: str, slot: int) -> None:
         if slot < self._context.decision.slot:
@@ -465,7 +452,7 @@ class Participant:
             self._averaging.stop()
             self._hop.thaw()
         self._donor.drop(set(decision.holders) if decision.record is not None else set())
-        self._take_stage(decision)
+        self._tenure.decided(decision)
         self._begin_slot()
 
     def _next_step(self, decision: Decision, before: int) -> None:
@@ -491,42 +478,11 @@ class Participant:
         context.waits.clear()
         context.out.append(Finished())
 
-    def _take_stage(self, decision: Decision) -> None:
-        """The log gives us another stage than the one that we serve."""
-        context = self._context
-        stage = decision.assigned.get(context.me.peer_id, (context.me.stage,))[-1]
-        if stage == context.me.stage:
-            return
-        context.me = replace(context.me, stage=stage)
-        if context.held >= 0 or self._follower.built:
-            self._holdings.lost(f"{context.me.name} serves stage {stage} from now on")
-        context.out.append(Serve(stage))
-
-    def _leave(self, reason: str) -> None:
-        """Go when nothing is lost by it: the others let us out of the view."""
-        context = self._context
-        if context.leaving:
-            return
-        context.leaving = True
-        context.note("leaving", f"{context.me.name} wants to go: {reason}")
-        context.waits.cancel(("join",))
-        if context.agreement.votes or self._standing.needed:
-            self._standing.depart()
-            self._standing.ask_in()
-        else:
-            self._departed()
-
-    def _departed(self) -> None:
-        context = self._context
-        context.waits.clear()
-        context.out.append(Departed(f"{context.me.name} has left the run"))
-
     def _begin_slot(self) -> None:
         context, agreement = self._context, self._context.agreement
         context.order = (agreement.slot, 0, 0)
         self._succession.begin_slot()
-        if context.leaving and not agreement.votes and not self._standing.needed:
-            self._departed()
+        if self._tenure.go():
             return
         if not agreement.votes:
             self._leader.begin_slot(None)

@@ -17,6 +17,7 @@ class Standing:
         self._context, self._hop, self._origin = context, hop, origin
         self._joiners: dict[str, Report] = {}
         """Who wants to be let in to the own stage -> what it holds, as it said last."""
+        self._denied = ""
 
     def report(self) -> Report:
         """What this participant holds now."""
@@ -74,13 +75,13 @@ class Standing:
         """Ask everybody for a stage."""
         context, me = self._context, self._context.me
         slot, config = context.decision.slot, context.setup.config_hash
-        context.send_known(ballots.Enlist(slot, me.life, me.name, me.stage, context.memory, 0.0, config))
+        context.send_known(ballots.Enlist(slot, me.life, me.name, me.stage, context.memory, config))
 
-    def depart(self) -> None:
-        """Tell everybody that we want to go, and again after a while."""
-        context = self._context
-        context.waits.after(context.now, ("depart",), context.setup.beat_s, "")
-        context.send_all(ballots.Depart(context.decision.slot, context.me.life))
+    def denied(self, peer: str, reason: str) -> None:
+        """What was asked for is not given: a person should know it, once."""
+        if reason != self._denied:
+            self._denied = reason
+            self._context.note("denied", f"{self._context.named(peer)} says: {reason}")
 
     def asked(self, peer: str, message: ballots.Join) -> None:
         """Somebody wants to be let in."""

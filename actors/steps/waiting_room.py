@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from actors.steps.ballots import Depart, Enlist, Join, Vouch
 from actors.steps.context import Context
-from actors.steps.messages import Abort
+from actors.steps.messages import Abort, Denied
 
 JOIN_BEATS = 10
 """A joiner who cannot reach somebody of another stage is let in after so many beats all the same."""
@@ -36,6 +36,11 @@ class WaitingRoom:
             return False
         self.enlisted[sender] = message
         return True
+
+    def deny(self, peer: str, reason: str) -> None:
+        """It is told why, and may ask again."""
+        del self.enlisted[peer]
+        self._context.send(peer, Denied(reason))
 
     def depart(self, sender: str, message: Depart) -> None:
         """Somebody wants to go."""

@@ -18,12 +18,12 @@ from orchestrator.simulation.faults import Fault
 from orchestrator.simulation.network import Quality
 from orchestrator.simulation.seeds import parser, run_seeds
 from orchestrator.simulation.step_faults import random_faults
+from orchestrator.simulation.step_seeds import names_of, play
 from orchestrator.simulation.trace import Trace
 
 LAYOUTS = ((1, 1), (2, 1), (1, 3), (2, 2), (4, 1), (1, 1, 1), (2, 1, 2), (3, 3), (2, 2, 2))
 CHANGES_S = 40.0
 """Newcomers and leavers come within this time."""
-SETTLE_S = 3000.0
 
 
 def build(seed: int, make: type[Participant] = Participant) -> tuple[ElasticWorld, list[Fault]]:
@@ -41,7 +41,7 @@ def build(seed: int, make: type[Participant] = Participant) -> tuple[ElasticWorl
         "smallest_chunk": rng.choice([1, 2, 5]),
     }
     world = ElasticWorld(seed, layout, quality, Trace(), make, None, rng.choice([0.1, 0.3]), **changes)
-    names = [f"s{stage}r{replica}" for stage, count in enumerate(layout) for replica in range(count)]
+    names = names_of(layout)
     faults = []
     for number in range(rng.randint(1, 4)):
         names.append(f"new{number}")
@@ -55,14 +55,7 @@ def build(seed: int, make: type[Participant] = Participant) -> tuple[ElasticWorl
 
 def one(seed: int, make: type[Participant] = Participant) -> Counter[str]:
     """Run the world of a seed. Returns what was reached. Raises Violation."""
-    world, faults = build(seed, make)
-    for fault in faults:
-        world.kernel.at(fault.at, world.begin, fault)
-    world.run(CHANGES_S + 32.0)
-    outcome = world.settle(SETTLE_S)
-    reached = Counter({kind: 1 for kind in (*world.reached, *(f"note {kind}" for kind in world.notes))})
-    reached[f"ended: {outcome or 'all committed'}"] += 1
-    return reached
+    return play(*build(seed, make), CHANGES_S)
 
 
 def main() -> int:

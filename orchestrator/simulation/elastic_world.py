@@ -6,7 +6,6 @@ from typing import Any
 
 from actors.records import Traffic
 from actors.steps import events
-from actors.steps.assignment import allowed
 from actors.steps.ballots import Decision
 from actors.steps.messages import Chunk, Part
 from actors.steps.view import Voter
@@ -27,12 +26,12 @@ class ElasticWorld(StepWorld):
         self.moved = 0
         super().__init__(*given, **changes)
 
-    def arrive(self, name: str) -> Node:
-        """Somebody new, without a stage."""
+    def arrive(self, name: str, memory: int = 0) -> Node:
+        """Somebody new, without a stage; with so many bytes for one, where it is said."""
         peer = f"id-{self.kernel.rng.randbytes(4).hex()}"
         self.lives[peer], self.placed[peer] = 1, -1
         self.engines[peer] = Engine()
-        core = self._make(self.setup, Voter(peer, 1, name, -1), (), Traffic, self.now, lambda message: True)
+        core = self._make(self.setup, Voter(peer, 1, name, -1), (), Traffic, self.now, lambda message: True, memory)
         node = self.add(peer, name, core)
         self.say(node, ("arrives",))
         self.give(node, events.Tick())
@@ -62,7 +61,7 @@ class ElasticWorld(StepWorld):
 
     def _holds_some(self, peer: str, stage: int) -> None:
         self.held.setdefault(peer, set()).add(stage)
-        if not allowed(self.setup, self.held[peer]):
+        if self.setup.stages > 1 and len(self.held[peer]) / self.setup.stages > self.setup.max_share + 1e-9:
             raise self.violation(f"{self.nodes[peer].name} has held stages {sorted(self.held[peer])}: too much")
 
     def _send(self, node: Node, to: str, message: Any, payload: Any) -> None:

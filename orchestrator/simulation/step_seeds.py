@@ -34,12 +34,17 @@ SETTLE_S = 3000.0
 """Before anything was measured a lost message costs six floors of patience a hop, and one loss may follow another."""
 
 
+def names_of(layout: Sequence[int]) -> list[str]:
+    """Of all participants of a world that begins with so many replicas of each stage."""
+    return [f"s{stage}r{replica}" for stage, count in enumerate(layout) for replica in range(count)]
+
+
 def build(seed: int, make: type[Participant] = Participant) -> tuple[StepWorld, list[Fault]]:
     """The world of a seed, and its faults."""
     rng = random.Random(seed)
     layout = rng.choice(LAYOUTS)
     quality = Quality(rng.choice([0.005, 0.02, 0.1]), rng.choice([0.0, 0.02, 0.1]))
-    names = [f"s{stage}r{replica}" for stage, count in enumerate(layout) for replica in range(count)]
+    names = names_of(layout)
     needed = ("s0r0", f"s{len(layout) - 1}r0")
     poor = [name for name in names if name not in needed and rng.random() < 0.5] if rng.random() < 0.15 else []
     changes = {
@@ -57,9 +62,14 @@ def build(seed: int, make: type[Participant] = Participant) -> tuple[StepWorld, 
 def one(seed: int, make: type[Participant] = Participant, faults: Sequence[Fault] | None = None) -> Counter[str]:
     """Run the world of a seed. Returns what was reached. Raises Violation."""
     world, planned = build(seed, make)
-    for fault in planned if faults is None else faults:
+    return play(world, planned if faults is None else faults, FAULTS_S)
+
+
+def play(world: StepWorld, faults: Sequence[Fault], seconds: float) -> Counter[str]:
+    """Let faults happen within so many seconds, and the run come to its end. As `one`."""
+    for fault in faults:
         world.kernel.at(fault.at, world.begin, fault)
-    world.run(FAULTS_S + 32.0)
+    world.run(seconds + 32.0)
     outcome = world.settle(SETTLE_S)
     reached = Counter({kind: 1 for kind in (*world.reached, *(f"note {kind}" for kind in world.notes))})
     reached[f"ended: {outcome or 'all committed'}"] += 1

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from actors.steps import assignment, balance, decide, events, leader
+from actors.steps import assignment, balance, change, events, leader
 from actors.steps.balance import best_move
 from actors.steps.follower import Follower
+from actors.steps.survey import Survey
 from orchestrator.simulation import elastic_seeds
 from orchestrator.simulation.elastic_world import ElasticWorld
 from orchestrator.simulation.exact_model import NOISE, parameter_hash
@@ -19,6 +20,7 @@ from orchestrator.simulation.seeds import many
 from orchestrator.simulation.trace import Trace, Violation
 from orchestrator.simulation.world import Node
 
+WORKERS = Survey.workers
 SEEDS = int(os.environ.get("TESSERA_ELASTIC_SEEDS", "400"))
 
 
@@ -44,7 +46,7 @@ def caught(seeds: int = 300) -> bool:
 
 
 def test_planted_active_one_commit_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = decide._admissible
+    right = change._admissible
 
     def early(context: Any, peer: str, join: Any, patient: bool) -> bool:
         close = context.step - 1 <= join.report.held <= context.step
@@ -52,22 +54,21 @@ def test_planted_active_one_commit_early(monkeypatch: pytest.MonkeyPatch) -> Non
         report = dataclasses.replace(join.report, held=held)
         return right(context, peer, dataclasses.replace(join, report=report), patient)
 
-    monkeypatch.setattr(decide, "_admissible", early)
-    monkeypatch.setattr(decide, "_vouched", lambda *given: True)
-    monkeypatch.setattr("actors.steps.survey.Survey.workers", _workers_too_early)
+    monkeypatch.setattr(change, "_admissible", early)
+    monkeypatch.setattr(change, "_vouched", lambda *given: True)
+    monkeypatch.setattr(Survey, "workers", _workers_too_early)
     assert caught()
 
 
-def _workers_too_early(self: Any) -> list[str]:
-    context = self._context
-    return [
-        m.peer_id
-        for m in context.view.members
-        if m.peer_id in context.usable
-        and m.peer_id not in self.excluded | self.apart
-        and (report := self.reports.get(m.peer_id)) is not None
-        and report.held >= context.step - 1
-    ]
+def _workers_too_early(self: Survey) -> list[str]:
+    """Whoever holds the commit before counts as one who holds this one."""
+    step, reports = self._context.step, self.reports
+    early = {peer: dataclasses.replace(one, held=step) for peer, one in reports.items() if one.held == step - 1}
+    self.reports = {**reports, **early}
+    try:
+        return WORKERS(self)
+    finally:
+        self.reports = reports
 
 
 class OtherBits(ElasticWorld):
@@ -114,7 +115,7 @@ def test_who_computes_other_bits_is_found_out_and_gets_the_right_ones() -> None:
 
 
 def test_planted_hash_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decide, "_vouched", lambda *given: True)
+    monkeypatch.setattr(change, "_vouched", lambda *given: True)
     monkeypatch.setattr(Follower, "differs", lambda self, peer, message: False)
     monkeypatch.setattr(leader, "dissenters", lambda order, prepared: set())
     broken = 0
@@ -174,3 +175,14 @@ def test_the_last_of_a_stage_stays_until_another_one_has_come() -> None:
     left = next(at for at, detail in views if "without s1r0" in detail)
     came = next(at for at, detail in views if "with new" in detail)
     assert left > came
+
+
+def test_a_newcomer_without_enough_memory_is_told_so_once_and_costs_nothing() -> None:
+    world = ElasticWorld(4, (2, 1), None, Trace(), steps=12, max_share=0.7, stage_bytes=(1000, 2000))
+    for at, name, memory in ((6.0, "tiny", 500), (7.0, "small", 1500)):
+        world.kernel.at(at, world.arrive, name, memory)
+        world.kernel.at(at, world.review)
+    assert world.settle(600) == ""
+    assert world.stage(world.named("tiny")) == -1
+    assert world.stage(world.named("small")) == 0, "the other stage would limit the run, but does not fit"
+    assert [name for _, name, kind, _ in world.said if kind == "denied"] == ["tiny"]
