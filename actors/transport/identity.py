@@ -6,7 +6,6 @@ with that mode, and a key that others could have read is not used.
 
 from __future__ import annotations
 
-import os
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from actors.transport.errors import IdentityError
+from checkpoint.files import replacing
 
 _RAW = (serialization.Encoding.Raw, serialization.PublicFormat.Raw)
 _CLOCK_SLACK = timedelta(days=1)
@@ -208,14 +208,8 @@ def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
 def _write(path: Path, data: bytes, mode: int) -> None:
     """Write a whole file or none; it has its mode from its first byte on."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.unlink(missing_ok=True)
-    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(handle, "wb") as file:
+    with replacing(path, mode) as file:
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 def _write_key(path: Path) -> None:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from checkpoint.files import replacing
 from orchestrator.data.digest import digest
 
 Tokens = npt.NDArray[Any]
@@ -97,23 +94,8 @@ def load(folder: Path, key: str) -> tuple[Record, Tokens]:
 def save_record(folder: Path, key: str, record: Record) -> None:
     """Write the record; from then on the cache has the corpus. Raises OSError."""
     content = json.dumps({"record": asdict(record), "check": _record_check(record)})
-    with replacing(paths(folder, key)[1]) as file:
+    with replacing(paths(folder, key)[1], 0o644) as file:
         file.write(content.encode())
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Write a new file beside `path` and rename it into place at the end; on an error leave nothing behind."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _record_check(record: Record) -> str:

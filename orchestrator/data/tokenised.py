@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from checkpoint.files import replacing
 from orchestrator.data import store
 from orchestrator.data.bpe import check_vocab_size, train_bpe
 from orchestrator.data.building import one_builder
@@ -111,7 +112,7 @@ def _build(corpus: Corpus, choice: _TokenizerChoice, folder: Path, key: str) -> 
     started = time.monotonic()
     tokenizer = choice.make(corpus)
     ids_path, _ = store.paths(folder, key)
-    with store.replacing(ids_path) as file:
+    with replacing(ids_path, 0o644) as file:
         stream = _write_ids(corpus, tokenizer, file)
     if not stream.documents:
         ids_path.unlink(missing_ok=True)

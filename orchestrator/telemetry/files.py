@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, TextIO
+
+from checkpoint.files import replacing
 
 
 def plain(value: Any) -> Any:
@@ -45,17 +45,8 @@ def _compact(value: Any) -> str:
 def write_atomic(path: Path, text: str) -> None:
     """Replace the file in one step; a reader never sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with replacing(path, 0o644) as file:
+        file.write(text.encode("utf-8"))
 
 
 class Journal:
