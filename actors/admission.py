@@ -33,14 +33,14 @@ class Admission:
         self._spec = spec
         self.gradient_length = self.state_length = 0
 
-    def check(self, peer_id: str, message: object, specs: tuple[TensorSpec, ...], step: int) -> str | None:
+    def check(self, peer_id: str, message: object, specs: tuple[TensorSpec, ...], stamp: int) -> str | None:
         """Return why a message with these tensors is not expected, None when it is."""
         stage = self._stage_of(peer_id)
         if stage is None:
             return "the sender serves no stage"
         mine = self._spec.stage.index
-        if isinstance(message, Forward | Backward | Slice) and not step <= message.commit <= step + 1:
-            return f"step {message.commit} while step {step} is under way"
+        if isinstance(message, Forward | Backward | Slice) and not stamp <= message.stamp <= stamp + 1:
+            return "it belongs to a step that is not under way"
         match message:
             case Forward():
                 if message.stage != mine or (mine > 0 and stage != mine - 1):

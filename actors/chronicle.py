@@ -50,7 +50,8 @@ class Chronicle:
     def __init__(self, spec: ParticipantSpec, node: Node) -> None:
         self._spec, self._node = spec, node
         self._sink: Sink | None = None
-        self._step = -1
+        self._newest = (0, -1)
+        """Era and step of the newest record that was written."""
         self._event = 0
         self._done = False
         self._faults = FaultLog(Path(spec.faults_folder)) if spec.faults else None
@@ -67,9 +68,9 @@ class Chronicle:
             return
         if self._sink is None:
             self._sink = opener()
-        for record in [record for record in list(node.records) if record.step > self._step]:
+        for record in [record for record in list(node.records) if (record.era, record.step) > self._newest]:
             self._sink.commit(record)
-            self._step = record.step
+            self._newest = (record.era, record.step)
         for event in self._news():
             self._sink.event(event)
         for event in self._faults.news() if self._faults is not None else ():

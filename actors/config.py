@@ -17,3 +17,8 @@ class MeshConfig:
     """Folder made by `orchestrator invite`: roster, certificates and keys. Empty: the launcher makes them."""
     participants: list[str] = field(default_factory=list)
     """With a bundle: names of the participants that this site hosts. Empty: all of them."""
+    spot: str = "none"
+    """Whether this machine is a spot instance of aws, gcp or azure: its participants leave when the cloud says that it
+    takes it back."""
+    spot_url: str = ""
+    """Address of the metadata service, where it is not the usual one."""

@@ -1,215 +1,118 @@
-"""A participant on Ray: a detached actor around a `Node`. Does not import torch."""
+"""A participant on Ray: a detached actor whose process runs a `Host`. Does not import torch.
+
+The actor's methods are plain ones, and the host has an event loop in a thread of its own: only so is the process's main
+thread Python's to take signals in. Ray ends a process of an actor with async methods at SIGTERM, whatever it says.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import dataclasses
-import logging
 import os
-import shutil
-import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
+import signal
+import threading
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import ray
 
-from actors.chronicle import Chronicle
-from actors.faults.log import FaultLog
+from actors.host import Host
 
 if TYPE_CHECKING:
-    from actors.node import Node
     from actors.records import MeshStatus
     from actors.spec import ParticipantSpec
 
-log = logging.getLogger("tessera.mesh_actor")
-LEASE_S = 10.0
-"""The driver asks several times a second; when it has not asked for this long, a participant writes the report."""
-LINGER_S = 12.0
-"""After the end the actor stays this long for whoever wants to know how it ended."""
-ALONE_S = 60.0
-"""A process that has found nobody of its run for this long gives up: the run ended without it."""
+CALLS = 64
+"""That can be answered at the same time."""
 
 
-@ray.remote(num_cpus=0, max_restarts=-1, max_concurrency=64)
+@ray.remote(num_cpus=0, max_restarts=-1, max_concurrency=CALLS)
 class MeshActor:
     """Identity, links, routing and step driving of one participant."""
 
     def __init__(self, spec: ParticipantSpec) -> None:
-        from actors.keepsakes import folder_of
+        context = ray.get_runtime_context()
+        me = context.current_actor
+        self._loop = asyncio.new_event_loop()
+        self._host = Host(spec, lambda: ray.kill(me, no_restart=True))
+        threading.Thread(target=self._loop.run_forever, name="mesh", daemon=True).start()
+        self._listen_for_signals()
+        if context.was_current_actor_reconstructed:
+            asyncio.run_coroutine_threadsafe(self._host.come_back(), self._loop)
 
-        self._own_folder = not spec.folder
-        self._spec = dataclasses.replace(spec, folder=str(folder_of(spec)))
-        self._node: Node | None = None
-        self._identity: Any = None
-        self._address = ""
-        self._asked_at = time.monotonic()
-        self._scratch = Path(self._spec.folder) / "scratch"
-        self._ending = False
-        self._chronicle: Chronicle | None = None
-        if ray.get_runtime_context().was_current_actor_reconstructed:
-            self._again = asyncio.get_event_loop().create_task(self._come_back())
+    def _listen_for_signals(self) -> None:
+        """SIGTERM: whoever shuts this machine down gives us a moment to go politely.
 
-    async def _come_back(self) -> None:
-        """Ray started this process because the one before died: take part again, without anybody's help."""
-        try:
-            if self._spec.faults:  # whose machine is off for a while cannot come back
-                log_of_faults = FaultLog(Path(self._spec.faults_folder))
-                await asyncio.sleep(log_of_faults.away_s(self._spec.faults, self._spec.name))
-            await self.open()
-            if not self._identity.has_certificate:
-                raise RuntimeError("its certificate was not on this machine")
-            await self.listen(b"", b"")
-            await self.start([])
-        except Exception as error:
-            log.error("%s cannot come back: %s", self._spec.name, error)
-            ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
-
-    async def open(self, *, anew: bool = False) -> tuple[str, bytes, bool]:
-        """Load or make the identity; return (peer id, public key, whether it has a certificate).
-
-        `anew`: a run begins, so whatever an earlier run of this name left in the own folder is of no use.
+        The handler itself would run only when the main thread comes back from Ray; the byte in the pipe is there at
+        once.
         """
-        from actors.transport.identity import Identity
+        signal.signal(signal.SIGTERM, lambda number, frame: None)
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
 
-        if anew and self._own_folder:
-            shutil.rmtree(self._spec.folder, ignore_errors=True)
-        shutil.rmtree(self._scratch, ignore_errors=True)  # a process that was killed left it
-        self._scratch.mkdir(mode=0o700, parents=True)
-        self._identity = Identity.load_or_create(Path(self._spec.folder))
-        self._asked_at = time.monotonic()
-        return self._identity.peer_id, self._identity.public_key, self._identity.has_certificate
+        def listen() -> None:
+            while number := os.read(reading, 1):
+                if number[0] == signal.SIGTERM:
+                    self._loop.call_soon_threadsafe(self._host.leave, "its process was asked to end (SIGTERM)")
 
-    async def listen(self, cert_pem: bytes, ca_pem: bytes) -> str:
+        threading.Thread(target=listen, name="signals", daemon=True).start()
+
+    def _wait(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Run in the host's loop; what it raises is raised here."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def _call(self, work: Callable[[], Any]) -> Any:
+        """The same for what does not wait for anything."""
+
+        async def run() -> Any:
+            return work()
+
+        return self._wait(run())
+
+    def open(self, *, anew: bool = False) -> tuple[str, bytes, bool]:
+        """Load or make the identity; return (peer id, public key, whether it has a certificate). See `Host.open`."""
+        opened: tuple[str, bytes, bool] = self._wait(self._host.open(anew=anew))
+        return opened
+
+    def listen(self, cert_pem: bytes, ca_pem: bytes) -> str:
         """Take the certificate (empty: keep the one in the folder) and listen; return host:port."""
-        from actors.node import Node
-        from actors.protocol import build_registry
-        from actors.transport.profile import PROFILES
-        from actors.transport.shaping import Shape
-        from actors.transport.tcp import TcpTransport
+        return str(self._wait(self._host.listen(cert_pem, ca_pem)))
 
-        spec, emulate = self._spec, self._spec.emulate
-        if cert_pem:
-            self._identity.install(cert_pem, ca_pem)
-        shape = Shape(emulate.up_mbps, emulate.down_mbps, emulate.delay_ms, emulate.jitter_ms, seed=spec.train.seed)
-        shaped = any((shape.up_mbps, shape.down_mbps, shape.delay_ms, shape.jitter_ms))
-        profile = PROFILES[spec.profile]
-        self._node = Node(
-            spec,
-            lambda node: TcpTransport(
-                self._identity, spec.run_id, build_registry(), node, profile, shape if shaped else None, gossip=node
-            ),
-        )
-        host = ray.util.get_node_ip_address() if spec.host == "auto" else spec.host
-        self._address = await self._node.transport.listen(host, spec.port)
-        return self._address
-
-    async def start(self, first: list[str]) -> None:
+    def start(self, first: list[str]) -> None:
         """Find the mesh through the first addresses, and begin; the shards are built in the background."""
-        from actors.shards import RayShardGroup
-        from actors.transport.credentials import RunCrypto
+        self._wait(self._host.start(first))
 
-        assert self._node is not None
-        node = self._node
-        scratch = self._scratch
+    def poll(self, era: int, step: int, event: int) -> dict[str, Any]:
+        """The driver's question, which also says that it lives: commits from `step` of `era` on, and later events."""
+        answer: dict[str, Any] = self._call(lambda: self._host.poll(era, step, event))
+        return answer
 
-        def shards(spec: ParticipantSpec, on_lost: Callable[[str], None], number: int) -> RayShardGroup:
-            return RayShardGroup(spec, str(scratch / f"rendezvous-{number}"), on_lost, number)
-
-        crypto = RunCrypto(self._identity, self._spec.run_id)
-        await node.start(self._address, crypto, tuple(first), shards)
-        self._watchdog = asyncio.get_running_loop().create_task(self._watch())
-
-    async def poll(self, step: int, event: int) -> dict[str, Any]:
-        """The driver's question, which also says that it lives: commits from `step` on, events after `event`."""
-        self._asked_at = time.monotonic()
-        node = self._node
-        if node is None:
-            return {"phase": "starting", "failure": "", "records": [], "events": [], "pid": os.getpid()}
-        return {
-            "phase": node.phase(),
-            "failure": node.failure,
-            "records": [record for record in node.records if record.step >= step],
-            "events": [(number, item) for number, item in node.events if number > event],
-            "pid": os.getpid(),
-        }
-
-    async def stop(self, reason: str) -> None:
+    def stop(self, reason: str) -> None:
         """End the whole run, because a person wants it."""
-        if self._node is not None:
-            self._node.stop(reason)
+        self._call(lambda: self._host.stop(reason))
 
-    async def address(self) -> str:
+    def address(self) -> str:
         """host:port where it listens; empty as long as it does not."""
-        return self._address
+        return str(self._call(self._host.address))
 
-    async def leave(self, reason: str) -> None:
+    def leave(self, reason: str) -> None:
         """Go politely: finish what is under way, get out of the view, say goodbye."""
-        if self._node is not None:
-            self._node.leave(reason)
+        self._call(lambda: self._host.leave(reason))
 
-    async def dismiss(self, view_number: int, voters: dict[str, int], signature: str) -> None:
+    def dismiss(self, view_number: int, voters: dict[str, int], signature: str) -> None:
         """Let the run go on without these votes; signed by the run's owner."""
-        from actors.steps.ballots import Dismiss
+        self._call(lambda: self._host.dismiss(view_number, voters, signature))
 
-        if self._node is not None:
-            self._node.dismiss(Dismiss(view_number, voters, signature))
-
-    async def status(self) -> MeshStatus:
+    def status(self) -> MeshStatus:
         """What `orchestrator status` prints."""
-        assert self._node is not None
-        return self._node.status()
+        status: MeshStatus = self._call(self._host.status)
+        return status
 
-    async def audit(self) -> dict[str, Any]:
+    def audit(self) -> dict[str, Any]:
         """What this process and its shards ever held, for tests."""
-        assert self._node is not None and self._node.workshop is not None
-        shards = await self._node.workshop.inventory()
-        return {"torch": "torch" in sys.modules, "pid": os.getpid(), "shards": shards}
+        audit: dict[str, Any] = self._wait(self._host.audit())
+        return audit
 
-    async def end(self) -> None:
+    def end(self) -> None:
         """Release everything; the caller kills the actor afterwards."""
-        self._ending = True
-        if self._node is not None:
-            await self._node.close()
-        self._tidy()
-
-    def _tidy(self) -> None:
-        shutil.rmtree(self._scratch, ignore_errors=True)
-        if self._own_folder:
-            folder = Path(self._spec.folder)
-            shutil.rmtree(folder, ignore_errors=True)
-            with contextlib.suppress(OSError):  # the run's folder, when nobody else is in it
-                folder.parent.rmdir()
-
-    async def _write(self) -> None:
-        """Write the report; a disk that is full must not end the training."""
-        assert self._chronicle is not None and self._node is not None
-        try:
-            await asyncio.to_thread(self._chronicle.write)
-        except Exception as error:
-            log.warning("%s cannot write the report: %s", self._spec.name, error)
-            self._node.note("report", f"cannot be written: {type(error).__name__}: {error}")
-
-    async def _watch(self) -> None:
-        """Write the report where no driver does, and end when the run has ended."""
-        node = self._node
-        assert node is not None
-        self._chronicle = Chronicle(self._spec, node)
-        alone_since = time.monotonic()
-        while not self._ending:
-            await asyncio.sleep(0.5)
-            now = time.monotonic()
-            if not node.alone:
-                alone_since = now
-            if now - alone_since > ALONE_S and node.joining:
-                break
-            if now - self._asked_at > LEASE_S:
-                await self._write()
-            if node.ended_at is not None and now - node.ended_at > LINGER_S:
-                break
-        if not self._ending:
-            await node.close()
-            self._tidy()
-            ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
+        self._wait(self._host.end())

@@ -26,9 +26,11 @@ from actors.steps import events
 from actors.steps.ballots import Dismiss, dismissal
 from actors.steps.participant import Participant
 from actors.steps.view import Voter
+from actors.steps.vote import Vote
 from actors.transport.base import Array, Peer, TensorSpec, Transport
 from actors.transport.credentials import RunCrypto
 from actors.transport.messages import SOFTWARE
+from actors.vote_file import VoteFile
 from actors.workshop import MakeShards, Workshop
 
 log = logging.getLogger("tessera.node")
@@ -40,6 +42,8 @@ RECORDS = 8192
 """Newest commit records kept."""
 STALLED_S = 1.0
 """A timer that rings so late says that this process did not run."""
+VOTE = "vote"
+"""File in the participant's folder: what it has promised and accepted."""
 BEGAN = "began"
 """File in the participant's folder: the run has begun, so a new process must join it and not begin another."""
 
@@ -85,6 +89,7 @@ class Node:
         self._failure = ""
         self.stopped = self.left = False
         self._throughput_at = -THROUGHPUT_S
+        self._vote: Vote | None = None
         self._memory = 0 if spec.gpus else psutil.virtual_memory().available
         """Bytes for a stage; of a GPU's memory nothing is known without torch."""
 
@@ -99,7 +104,11 @@ class Node:
     ) -> None:
         """Find the mesh through the first addresses (host:port each), build the shards, open the corpus, take part."""
         spec = self.spec
-        workshop = self.workshop = Workshop(spec, make_shards, self._local, self.fail)
+        vote = self._vote = self._earlier_vote()
+        if vote is not None and (stages := vote.decision.assigned.get(self.transport.peer_id)):
+            spec = self.spec = spec.serving(stages[-1])
+            self._admission.serve(spec)
+        workshop = self.workshop = Workshop(spec, make_shards, self._local, self.fail, self.note)
         self._outgoing = Outgoing(self.transport, workshop.resolve, self._spawn, self._not_sent)
         self.mesh = Mesh(
             Card(
@@ -129,6 +138,15 @@ class Node:
         else:
             self._spawn(self._gather())
 
+    def _earlier_vote(self) -> Vote | None:
+        """What an earlier process of this participant had promised and accepted in this run."""
+        file = self._vote_file
+        return file.read() if file is not None and self._began is not None and self._began.exists() else None
+
+    @property
+    def _vote_file(self) -> VoteFile | None:
+        return VoteFile(Path(self.spec.folder) / VOTE, self.spec.run_id) if self.spec.folder else None
+
     @property
     def _began(self) -> Path | None:
         return Path(self.spec.folder) / BEGAN if self.spec.folder else None
@@ -152,9 +170,11 @@ class Node:
     def _begin(self, members: tuple[Voter, ...]) -> None:
         assert self.mesh is not None
         spec, now = self.spec, time.monotonic()
-        me = Voter(self.transport.peer_id, self.mesh.life, spec.name, spec.stage.index)
+        vote = self._vote
+        life = vote.life if vote is not None else self.mesh.life
+        me = Voter(self.transport.peer_id, life, spec.name, spec.stage.index)
         participant = self._participant = Participant(
-            step_setup(spec), me, members, self._traffic, now, self._owner_signed, self._memory
+            step_setup(spec), me, members, self._traffic, now, self._owner_signed, self._memory, vote, spec.spare
         )
         self._refresh_links()
         early, self._early = self._early, []
@@ -278,6 +298,8 @@ class Node:
                     self._outgoing.put(to, message, payload)
             case events.Compute(job):
                 self.workshop.compute(job)
+            case events.KeepVote(vote):
+                self._keep_vote(vote)
             case events.RestartShards(reason):
                 self.workshop.restart(reason)
             case events.Serve(stage):
@@ -302,6 +324,15 @@ class Node:
             case _:
                 self.workshop.do(effect)
 
+    def _keep_vote(self, vote: Vote) -> None:
+        """Before anybody hears of it. On a disk that takes nothing the vote is in memory only, and dies with it."""
+        file = self._vote_file
+        try:
+            if file is not None:
+                file.write(vote)
+        except OSError as error:
+            self.note("disk", f"the vote of {self.spec.name} cannot be kept: {error}")
+
     def _serve(self, stage: int) -> None:
         """The mesh has given us a stage."""
         assert self.workshop is not None
@@ -316,6 +347,8 @@ class Node:
     def _departed(self, reason: str) -> None:
         """We are out of the committed view: say goodbye to the mesh."""
         self.note("left", reason)
+        if self._vote_file is not None:
+            self._vote_file.forget()
         self.left = True
         self.ended_at = time.monotonic()
         self.transport.set_members({})
@@ -429,8 +462,8 @@ class Node:
 
     def admit(self, peer_id: str, message: object, specs: tuple[TensorSpec, ...]) -> str | None:
         """Why these tensors are not expected, or None."""
-        step = self._participant.step if self._participant else 0
-        return self._admission.check(peer_id, message, specs, step)
+        stamp = self._participant.context.stamp if self._participant else 0
+        return self._admission.check(peer_id, message, specs, stamp)
 
     def on_refused(self, reason: str, detail: str) -> None:
         """Something was refused and changed nothing."""

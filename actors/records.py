@@ -66,6 +66,8 @@ class CommitRecord:
     """Number of the decision; changes of view have numbers, too."""
     view: int = 0
     """Number of the view that decided."""
+    era: int = 0
+    """How often the run had returned to an earlier commit before: what it committed beyond that was given up."""
     work_seconds: float = 0.0
     """Of `seconds`, the part until every stage had counted every microbatch; the rest is averaging and agreement."""
 

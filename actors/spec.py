@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from actors.chronicle import SinkOpener
 from actors.faults.schedule import Fault
 from actors.steps.config import TrainConfig
-from actors.steps.context import StepSetup
+from actors.steps.context import LostStage, StepSetup
 from actors.tokens import TokenSourceOpener
 from actors.transport.config import EmulateConfig, EmulateOverride
 from sharding.config import LayoutConfig, ModelConfig, OptimizerConfig
@@ -50,6 +50,11 @@ class ParticipantSpec:
     tokens: TokenSourceOpener
     sink: SinkOpener | None = None
     """Opens the run's report, for a participant that has to write it because no driver does."""
+    spot: str = "none"
+    """The cloud that this machine is a spot instance of: aws, gcp, azure or none."""
+    spot_url: str = ""
+    spare: bool = False
+    """It follows a stage without working, as long as others work."""
     gpus: int = 0
     """GPUs that Ray reserves for each shard."""
     faults: tuple[Fault, ...] = ()
@@ -90,6 +95,8 @@ def step_setup(spec: ParticipantSpec) -> StepSetup:
         max_share=spec.layout.max_model_share,
         stage_bytes=tuple(BYTES_A_PARAMETER * stage_parameters(spec.model, stage) for stage in stages),
         moves=spec.layout.rebalance,
+        keep_every=train.keep_every,
+        lost_stage=LostStage(train.lost_stage),
     )
 
 

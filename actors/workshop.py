@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from actors.steps.events import Job, JobKind, Payload, TokensOf
 from actors.steps.messages import Purpose
 from actors.tokens import TokenSource
 from actors.transport.base import Array
+from checkpoint.shelf import Shelf, ShelfError
 
 log = logging.getLogger("tessera.shards")
 PAUSES_S = (0.0, 0.0, 1.0, 5.0, 30.0)
@@ -34,6 +36,7 @@ class Workshop:
         make: makes a group for a spec; gets what to call when it dies, and how many there were before.
         tell: takes events for the protocol.
         fail: called with a sentence when nothing can be built.
+        note: takes (kind, detail) for a person.
     """
 
     def __init__(
@@ -42,8 +45,10 @@ class Workshop:
         make: MakeShards,
         tell: Callable[[events.Event], None],
         fail: Callable[[str], None],
+        note: Callable[[str, str], None] = lambda kind, detail: None,
     ) -> None:
-        self._spec, self._make, self._tell, self._fail = spec, make, tell, fail
+        self._spec, self._make, self._tell, self._fail, self._note = spec, make, tell, fail, note
+        self._keeping = asyncio.Lock()
         self._number = 0
         self._group: ShardGroup | None = None
         self._tokens: TokenSource | None = None
@@ -68,6 +73,12 @@ class Workshop:
             return f"{self._spec.name} cannot read the corpus: {error}"
         return ""
 
+    @property
+    def _shelf(self) -> Shelf | None:
+        """States of the own stage on the own disk."""
+        spec = self._spec
+        return Shelf(Path(spec.folder) / "states", spec.stage.index) if spec.folder and spec.stage.index >= 0 else None
+
     async def build(self) -> None:
         """Make shards; the protocol hears when they are there."""
         number, self._number = self._number, self._number + 1
@@ -78,6 +89,8 @@ class Workshop:
         built = await group.build()
         if self._group is group:
             self.built = built
+            if self._shelf is not None:
+                self._tell(events.Kept(self._shelf.kept()))
             lengths = (built.gradient_length, built.state_length)
             self._tell(events.LocalReady(built.parameter_hash, built.parameters, self._data_ok, *lengths))
 
@@ -92,6 +105,8 @@ class Workshop:
         group, self._group = self._group, None
         if group is not None:
             group.close()
+        if self._shelf is not None:
+            self._shelf.clear()
         self.start()
 
     def lost(self, number: int, reason: str) -> None:
@@ -129,6 +144,9 @@ class Workshop:
     def do(self, effect: events.Effect) -> None:
         """Everything else that shards do."""
         group = self._group
+        if isinstance(effect, events.DropState) and (shelf := self._shelf) is not None:
+            shelf.drop(effect.era, effect.commit)
+            asyncio.get_running_loop().call_soon(self._kept, shelf)
         if group is None:
             return
         match effect:
@@ -143,6 +161,40 @@ class Workshop:
                 self._then(group, group.export_state(), lambda out: events.StateExported(commit, *out))
             case events.LoadState(commit, values):
                 self._then(group, group.load_state(values), lambda hashed: events.StateLoaded(commit, hashed))
+            case events.KeepState(era, commit) if (shelf := self._shelf) is not None:
+                self._spawn(self._keep(shelf, era, commit, group.export_state()), self._number - 1)
+            case events.RestoreState(era, commit) if (shelf := self._shelf) is not None:
+                self._spawn(self._restore(shelf, group, era, commit), self._number - 1)
+
+    async def _keep(self, shelf: Shelf, era: int, commit: int, exporting: Awaitable[tuple[Array, str]]) -> None:
+        """Write a state beside the training; a disk that is full must not end it."""
+        values, parameter_hash = await exporting
+        async with self._keeping:
+            try:
+                await asyncio.to_thread(shelf.put, era, commit, values, parameter_hash)
+            except OSError as error:
+                self._note("disk", f"commit {commit} of stage {self._spec.stage.index} cannot be kept: {error}")
+        self._kept(shelf)
+
+    async def _restore(self, shelf: Shelf, group: ShardGroup, era: int, commit: int) -> None:
+        try:
+            values, parameter_hash = await asyncio.to_thread(shelf.get, era, commit)
+            if self.built is None or len(values) != self.built.state_length:
+                raise ShelfError(f"the state of commit {commit} on this disk is of another stage or config")
+            restored = await group.load_state(values)
+            if restored != parameter_hash:
+                raise ShelfError(f"the state of commit {commit} on this disk has other parameters than were written")
+        except ShelfError as error:
+            self._note("damaged", f"{error}: it is fetched from others")
+            shelf.drop(era, commit)
+            self._kept(shelf)
+            return
+        self._answer(group, events.Restored(commit, restored))
+
+    def _kept(self, shelf: Shelf) -> None:
+        """What is on disk, unless another stage is served by now."""
+        if self._shelf is not None and shelf.stage == self._shelf.stage and not self._closed:
+            self._tell(events.Kept(shelf.kept()))
 
     def _applied(self, step: int, hashed: str) -> events.Event:
         self._errors = 0

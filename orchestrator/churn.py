@@ -2,6 +2,7 @@
 
     join at step 5                  one more participant, which the mesh gives a stage
     join x3 at second 20            three of them
+    join spare at step 5            one that follows a stage without working, as long as others work
     leave stage-0/1 at step 8       politely: it finishes what is under way, hands over, and goes
     remove newcomer-2 at step 9     without a word, and for good; newcomers are numbered in the order of their coming
 
@@ -22,6 +23,7 @@ _FORM = re.compile(
     r"at (?P<unit>step|second) (?P<when>[\d.]+)"
 )
 MOST_AT_ONCE = 64
+SPARE = "spare"
 
 
 class Act(StrEnum):
@@ -38,7 +40,7 @@ class Change:
 
     act: Act
     who: str
-    """Name, stage-N/M or newcomer-N; empty for a newcomer, who gets a name."""
+    """Name, stage-N/M or newcomer-N; for a newcomer, who gets a name, empty or `spare`."""
     step: int | None
     second: float | None
     """Of training; either this or `step` is given."""
@@ -56,6 +58,8 @@ def parse(text: str) -> list[Change]:
             f"{text!r} is no change: write `join x2 at step 5`, `leave NAME at second 20` or `remove NAME ...`"
         )
     act, who, count = Act(found["what"]), found["who"] or "", int(found["count"] or 1)
+    if act is Act.JOIN and who not in ("", SPARE):
+        raise ValueError(f"{text!r}: newcomers get their names; write `join` or `join spare`")
     if act is Act.JOIN and not 1 <= count <= MOST_AT_ONCE:
         raise ValueError(f"{text!r}: 1 to {MOST_AT_ONCE} can join at once")
     if act is not Act.JOIN and (not who or found["count"]):

@@ -19,7 +19,9 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from actors.config import MeshConfig
 from actors.faults.schedule import parse
+from actors.spot import CLOUDS
 from actors.steps.config import TrainConfig
+from actors.steps.context import LostStage
 from actors.transport.config import EmulateConfig
 from orchestrator.churn import parse as parse_change
 from orchestrator.data.config import DataConfig
@@ -146,6 +148,8 @@ def check(config: RunConfig) -> None:
             f"layout.stages={layout.stages} is more than model.layers={model.layers}: "
             "every stage needs a layer, so use fewer stages or more layers."
         )
+    if train.lost_stage == LostStage.SPARE and layout.spares < 1 and not config.mesh.bundle:
+        raise ConfigError("train.lost_stage=spare needs layout.spares=1 or more: somebody has to stand by.")
     if train.microbatch_size % layout.devices:
         raise ConfigError(
             f"train.microbatch_size={train.microbatch_size} cannot be split over layout.devices={layout.devices}: "
@@ -177,15 +181,19 @@ def _check_ranges(config: RunConfig) -> None:
         ("layout", "zero", (0, 1, 2, 3)),
         ("layout", "device", ("auto", "cpu", "cuda")),
         ("mesh", "profile", ("local", "lan", "wan")),
+        ("mesh", "spot", ("none", *CLOUDS)),
+        ("train", "lost_stage", tuple(policy.value for policy in LostStage)),
         ("telemetry", "progress", ("auto", "live", "lines")),
         ("telemetry", "wandb", ("offline", "online", "disabled")),
     ):
         value = getattr(getattr(config, section), key)
         if value not in choices:
             raise ConfigError(f"{section}.{key}={value} must be one of {', '.join(map(str, choices))}.")
-    for key in ("steps", "in_flight", "validate_every", "validation_microbatches"):
+    for key in ("steps", "in_flight", "validate_every", "validation_microbatches", "keep_every"):
         if getattr(config.train, key) < 0:
             raise ConfigError(f"train.{key}={getattr(config.train, key)} must not be negative.")
+    if config.layout.spares < 0:
+        raise ConfigError(f"layout.spares={config.layout.spares} must not be negative.")
     for key in ("up_mbps", "down_mbps", "delay_ms", "jitter_ms", "tokens_per_s"):
         if getattr(config.emulate, key) < 0:
             raise ConfigError(f"emulate.{key}={getattr(config.emulate, key)} must not be negative.")

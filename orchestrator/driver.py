@@ -149,8 +149,10 @@ class _Watch:
         self._phases: dict[int, str] = {}
         self._seen_events: dict[int, int] = {}
         self._pids: dict[int, int] = {}
-        self._records: dict[int, CommitRecord] = {}
-        self._step = 0
+        self._records: dict[tuple[int, int], CommitRecord] = {}
+        """(Era, step) -> record that was not handed over yet."""
+        self._era, self._step = 0, 0
+        """Of the next record."""
         self._gap_since = 0.0
         self._status_at = 0.0
         self._ended_at = 0.0
@@ -179,7 +181,7 @@ class _Watch:
             self._phases.setdefault(number, "starting")
             if number not in self._asked and now - self._asked_at.get(number, 0.0) > self._pause(number):
                 self._asked_at[number] = now
-                self._asked[number] = entry.actor.poll.remote(self._step, self._seen_events.get(number, 0))
+                self._asked[number] = entry.actor.poll.remote(self._era, self._step, self._seen_events.get(number, 0))
         ready, _ = ray.wait(list(self._asked.values()), num_returns=len(self._asked), timeout=ANSWER_S)
         for number, call in list(self._asked.items()):
             if call in ready:
@@ -216,7 +218,7 @@ class _Watch:
         self._answered_at = time.monotonic()
         self._phases[number] = answer["phase"]
         for record in answer["records"]:
-            self._records.setdefault(record.step, record)
+            self._records.setdefault((record.era, record.step), record)
         for count, event in answer["events"]:
             self._seen_events[number] = count
             self._telemetry.event(event)
@@ -224,18 +226,22 @@ class _Watch:
             raise RunFailedError(answer["failure"])
 
     def _hand_over(self, *, all_of_them: bool = False) -> None:
-        """Tell of the commits in order; a step that nobody here can tell of is passed over after a while."""
+        """Tell of the commits in order; a step that nobody here can tell of is passed over after a while.
+
+        So is what a run that returned to an earlier commit does not reach any more.
+        """
         while self._records:
-            if self._step not in self._records:
+            if (self._era, self._step) not in self._records:
                 now = time.monotonic()
                 self._gap_since = self._gap_since or now
                 if now - self._gap_since < GAP_S and not all_of_them:
                     return
-                self._step = min(self._records)
+                self._era, self._step = min(self._records)
             self._gap_since = 0.0
-            self._telemetry.commit(self._records.pop(self._step))
+            self._telemetry.commit(self._records.pop((self._era, self._step)))
             self._step += 1
-            self._records = {step: record for step, record in self._records.items() if step >= self._step}
+            following = (self._era, self._step)
+            self._records = {place: record for place, record in self._records.items() if place >= following}
 
     def _show_status(self) -> None:
         if time.monotonic() - self._status_at < 1.0:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import ray
 
 from actors.records import Event
-from orchestrator.churn import Act, Change
+from orchestrator.churn import SPARE, Act, Change
 from orchestrator.config import RunConfig
 from orchestrator.launcher import Launched, OpenReport, bring_up, create_newcomer
 
@@ -53,7 +53,9 @@ class DriverChurn:
     def _do(self, change: Change) -> None:
         if change.act is Act.JOIN:
             self._joined += 1
-            others, newcomer = list(self._started), create_newcomer(self._config, self._sink, self._joined)
+            spare = change.who == SPARE
+            newcomer = create_newcomer(self._config, self._sink, self._joined, spare=spare)
+            others = list(self._started)
             self._started.append(newcomer)  # at once, so that whoever takes the run down ends it, too
             threading.Thread(target=self._join, args=(self._joined, newcomer, others), daemon=True).start()
             return

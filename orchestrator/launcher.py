@@ -116,8 +116,10 @@ def churn(config: RunConfig) -> list[Change]:
     """Who comes and goes. Raises ConfigError for what could never happen."""
     if config.churn and config.mesh.bundle:
         raise ConfigError("churn: only a simulation starts newcomers by itself; leave it out where there is a bundle.")
+    spares = config.layout.spares * config.layout.stages
+    first = [f"join spare x{spares} at step 1"] if spares else []
     try:
-        return parse_changes(config.churn, places(config), config.train.steps)
+        return parse_changes([*first, *config.churn], places(config), config.train.steps)
     except ValueError as error:
         raise ConfigError(f"churn: {error}") from None
 
@@ -147,6 +149,8 @@ def _spec(config: RunConfig, name: str, stage: int, replica: int, folder: str = 
         fingerprint=config.data.fingerprint,
         tokens=OpenTokens(config.data, config.train),
         gpus=_gpus(config),
+        spot=config.mesh.spot,
+        spot_url=config.mesh.spot_url,
     )
 
 
@@ -238,11 +242,11 @@ def launch(config: RunConfig, sink: OpenReport, say: Callable[[str], None], star
     ray.get([entry.actor.start.remote(first[:FIRST]) for entry in started], timeout=START_S)
 
 
-def create_newcomer(config: RunConfig, sink: OpenReport, number: int) -> Launched:
+def create_newcomer(config: RunConfig, sink: OpenReport, number: int, *, spare: bool = False) -> Launched:
     """The actor of one more participant of a running run, number `number` from 1. Nothing is waited for."""
     first = config.layout.stages * config.layout.replicas
     name = participant_names(config.run_id, first + number)[-1]
-    spec = dataclasses.replace(_spec(config, name, -1, number), sink=sink)
+    spec = dataclasses.replace(_spec(config, name, -1, number), sink=sink, spare=spare)
     return Launched(spec, _actor(spec))
 
 

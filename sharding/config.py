@@ -72,6 +72,9 @@ class LayoutConfig:
     """Pipeline stages; each is a contiguous range of layers."""
     replicas: int = 2
     """Participants that the launcher starts for each stage."""
+    spares: int = 0
+    """Standby participants that the launcher starts for each stage: they follow it without working, and take over when
+    all who worked are gone."""
     devices: int = 1
     """Local devices (shards) of one participant; they split each microbatch and share optimizer state by ZeRO."""
     zero: int = 1

@@ -1,17 +1,21 @@
-"""Shards that die, whenever they do: new ones are built, and the run goes on."""
+"""Shards that die, whenever they do: new ones are built, and the run goes on. States are kept on disk, and restored."""
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from actors.shards import Built, ShardGroup, ShardLostError
 from actors.spec import ParticipantSpec
 from actors.steps import events
 from actors.workshop import Workshop
+from checkpoint.shelf import Shelf
 from orchestrator.config import load
 from orchestrator.launcher import participant_specs
 
@@ -68,3 +72,105 @@ def test_shards_that_die_while_they_are_built_are_built_again(spec: ParticipantS
     assert not failures
     assert [group.closed for group in groups] == [True, True, True]
     assert sum(isinstance(event, events.ShardsLost) for event in told) == 2
+
+
+class Holder(Group):
+    """Shards with a state of four elements."""
+
+    def __init__(self) -> None:
+        super().__init__(dies=False)
+        self.state = np.arange(4, dtype=np.float32)
+
+    async def build(self) -> Built:
+        """Build at once."""
+        return Built("hash", 1, 1, 4)
+
+    async def export_state(self) -> tuple[Any, str]:
+        """What it holds."""
+        return self.state.copy(), f"hash {self.state.sum()}"
+
+    async def load_state(self, state: Any) -> str:
+        """Take it over."""
+        self.state = state
+        return f"hash {state.sum()}"
+
+
+async def opened(spec: ParticipantSpec, folder: Path, said: list[str]) -> tuple[Workshop, Holder, Any]:
+    """A workshop with a folder that has built its shards, and a queue of what it tells."""
+    told: asyncio.Queue[events.Event] = asyncio.Queue()
+    holder, here = Holder(), dataclasses.replace(spec, folder=str(folder))
+
+    def note(kind: str, detail: str) -> None:
+        said.append(f"{kind}: {detail}")
+
+    workshop = Workshop(here, lambda *given: cast(Any, holder), told.put_nowait, said.append, note)
+    await workshop.build()
+    assert await told.get() == events.Kept(frozenset())
+    assert isinstance(await told.get(), events.LocalReady)
+    return workshop, holder, told
+
+
+def kept_and_restored(spec: ParticipantSpec, folder: Path, spoil: Callable[[Path], None]) -> tuple[Any, list[str]]:
+    """Keep a state, spoil its file, restore it; return the last event, and what was said."""
+    said: list[str] = []
+
+    async def scene() -> events.Event:
+        workshop, holder, told = await opened(spec, folder, said)
+        async with asyncio.timeout(10):
+            workshop.do(events.KeepState(0, 10))
+            assert await told.get() == events.Kept(frozenset({(0, 10)}))
+            holder.state = np.zeros(4, np.float32)
+            (path,) = (folder / "states").iterdir()
+            spoil(path)
+            workshop.do(events.RestoreState(0, 10))
+            last: events.Event = await told.get()
+        workshop.close()
+        return last
+
+    return asyncio.run(scene()), said
+
+
+def test_a_state_is_kept_and_restored(spec: ParticipantSpec, tmp_path: Path) -> None:
+    last, said = kept_and_restored(spec, tmp_path, lambda path: None)
+    assert last == events.Restored(10, "hash 6.0")
+    assert not said
+
+
+def test_a_kept_state_that_is_damaged_is_named_and_gone(spec: ParticipantSpec, tmp_path: Path) -> None:
+    def turn(path: Path) -> None:
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+    last, said = kept_and_restored(spec, tmp_path, turn)
+    assert last == events.Kept(frozenset())
+    assert len(said) == 1 and "commit-10.state cannot be used" in said[0]
+    assert not list((tmp_path / "states").iterdir())
+
+
+def test_a_kept_state_of_another_config_is_not_taken(spec: ParticipantSpec, tmp_path: Path) -> None:
+    def another(path: Path) -> None:
+        Shelf(path.parent, 0).put(0, 10, np.arange(5, dtype=np.float32), "hash 10.0")
+
+    last, said = kept_and_restored(spec, tmp_path, another)
+    assert last == events.Kept(frozenset())
+    assert "of another stage or config" in said[0]
+
+
+def test_a_disk_that_takes_nothing_does_not_end_the_training(
+    spec: ParticipantSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Shelf, "put", full)
+    said: list[str] = []
+
+    async def scene() -> None:
+        workshop, _, told = await opened(spec, tmp_path, said)
+        workshop.do(events.KeepState(0, 10))
+        async with asyncio.timeout(10):
+            assert await told.get() == events.Kept(frozenset())
+        workshop.close()
+
+    asyncio.run(scene())
+    assert said == ["disk: commit 10 of stage 0 cannot be kept: [Errno 28] No space left on device"]

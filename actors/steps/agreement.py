@@ -2,7 +2,7 @@
 
 Safety needs nothing but this module: a vote is given once a ballot, to its owner; a promise is kept; a candidate
 proposes what the highest ballot among a majority's votes proposed; what a majority accepted is decided. A vote counts
-only from the very process that the view names: memory lost in a crash is a vote lost.
+only from the very life that the view names: a process that has lost the memory of it has no vote.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from actors.steps.ballots import Accepted, Decision, Lead, Promise, Propose, Refused, Report
 from actors.steps.view import Voter
+from actors.steps.vote import Vote
 
 MOST_BALLOTS = 1 << 48
 """No slot has so many; whoever names a higher one is mistaken."""
@@ -31,7 +32,7 @@ class Agreement:
 
     Args:
         me: own peer id.
-        life: number of the own process.
+        life: the own one.
         decision: the newest one known.
     """
 
@@ -48,6 +49,29 @@ class Agreement:
         self._accepted: Decision | None = None
         self.candidacy: Candidacy | None = None
 
+    def restore(self, vote: Vote) -> None:
+        """Go on from what an earlier process of the same life had on disk."""
+        if vote.slot == self.slot:
+            self.promised, self._accepted_ballot, self._accepted = vote.promised, vote.accepted_ballot, vote.accepted
+            self.dismiss(frozenset(vote.dismissed))
+
+    def vote(self, starts: int) -> Vote:
+        """What must not be forgotten."""
+        given = (self.slot, self.promised, self._accepted_ballot, self._accepted)
+        return Vote(self._life, starts, *given, self.decision, self.dismissed)
+
+    @property
+    def given(self) -> tuple[object, ...] | None:
+        """Changes with every promise and every vote; None where this life has no vote that could outlive a process."""
+        if self.view.number == 0 or not self.votes:
+            return None
+        return self.slot, self.promised, self._accepted_ballot, self.dismissed
+
+    @property
+    def bound(self) -> bool:
+        """Whether anything was promised or accepted in this slot."""
+        return self.promised > 0 or self._accepted is not None
+
     @property
     def slot(self) -> int:
         """The slot to be decided."""
@@ -55,7 +79,7 @@ class Agreement:
 
     @property
     def votes(self) -> bool:
-        """Whether this process has a vote."""
+        """Whether this life has a vote."""
         return self.view.votes(self._me, self._life)
 
     @property

@@ -74,9 +74,10 @@ def strengths(context: Context, leaving: Iterable[str] = ()) -> dict[int, float]
 
 
 def serving(context: Context) -> dict[str, int]:
-    """Peer -> stage, of voters and of those on their way who can be reached."""
-    found = {member.peer_id: member.stage for member in context.view.members}
-    for peer in pending(context):
+    """Peer -> stage, of voters and of those on their way who can be reached; without spares."""
+    spares = set(context.decision.spares)
+    found = {member.peer_id: member.stage for member in context.view.members if member.peer_id not in spares}
+    for peer in set(pending(context)) - spares:
         found[peer] = context.decision.assigned[peer][-1]
     return found
 

@@ -48,7 +48,7 @@ class Averaging:
         """Forget the last step's rounds. Slices of the next one may be here already."""
         self.stop()
         self._rounds.clear()
-        self._early = [one for one in self._early if one[1].commit >= self._context.step]
+        self._early = [one for one in self._early if one[1].stamp >= self._context.stamp]
 
     def known(self, digest: str) -> Round | None:
         """The complete average with that digest: a decision may name an earlier one than the newest."""
@@ -97,7 +97,7 @@ class Averaging:
         """Take a part from another replica; keep those of rounds that have not begun here."""
         order, theirs = self.order, (message.slot, message.ballot, message.number)
         ours = (order.slot, order.ballot, order.number) if order is not None else (0, 0, 0)
-        if theirs < ours or message.commit < self._context.step:
+        if theirs < ours or message.stamp < self._context.stamp:
             self._context.ignore("a slice of an earlier round")
         elif theirs == ours and self._reduce is not None:
             self._send(self._reduce.receive(peer, message.phase, message.chunk, array))
@@ -126,7 +126,7 @@ class Averaging:
         context, order = self._context, self.order
         assert order is not None
         for out in slices:
-            message = Slice(context.step, order.slot, order.ballot, order.number, out.phase, out.chunk)
+            message = Slice(context.stamp, order.slot, order.ballot, order.number, out.phase, out.chunk)
             context.send(out.to, message, (out.values,))
 
     def _complete(self) -> None:

@@ -59,7 +59,8 @@ def due_move(context: Context, workers: Collection[str]) -> Move | None:
         context: shared state.
         workers: who holds the step's parameters.
     """
-    setup, members = context.setup, context.view.members
+    setup, spares = context.setup, set(context.decision.spares)
+    members = [member for member in context.view.members if member.peer_id not in spares]
     steady = context.step - context.changed_step >= STEADY_STEPS
     steady = steady and context.now - context.changed_at >= STEADY_FLOORS * setup.floor_s
     if not (setup.moves and steady) or pending(context) or len(workers) < len(members):

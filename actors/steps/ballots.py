@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from actors.records import CommitRecord, Traffic
+from actors.steps.eras import plausible_returns
 from actors.steps.messages import Route
 from actors.steps.view import CommittedView, Voter
 
@@ -34,11 +35,16 @@ class Decision:
     finished: bool = False
     assigned: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """Peer id -> stages that it was ever given, the newest last."""
+    spares: tuple[str, ...] = ()
+    """Members that follow their stage without working, as long as others of it work."""
+    returns: tuple[tuple[int, int], ...] = ()
+    """How often the run had to return to an earlier commit: see `eras.py`."""
 
     def plausible(self, stages: int) -> bool:
         """Whether it can be a decision at all, of a run with so many stages."""
         ordered = list(self.members) == sorted({member.peer_id: member for member in self.members}.values())
-        return bool(self.members) and ordered and all(0 <= member.stage < stages for member in self.members)
+        placed = all(0 <= member.stage < stages for member in self.members)
+        return bool(self.members) and ordered and placed and plausible_returns(self.returns)
 
     @property
     def view(self) -> CommittedView:
@@ -68,6 +74,12 @@ class Report:
     """Members that it cannot reach."""
     parameter_hash: str = ""
     """Of the parameters that it holds; empty while an update is under way."""
+    kept: tuple[int, ...] = ()
+    """Commits of its stage that it can return to by itself."""
+    spare: bool = False
+    """It follows its stage without working, as long as others work."""
+    era: int = 0
+    """How often the run had returned to an earlier commit, as far as it knows."""
 
 
 @dataclass(frozen=True)
@@ -137,13 +149,13 @@ class Fetch:
 
 @dataclass(frozen=True)
 class Beat:
-    """The leader is there; its last order had this number."""
+    """The leader is there; its last order had this number (0: it has given none)."""
 
     slot: int
     ballot: int
     number: int
     asks: bool
-    """It cannot go on: whoever holds the step's parameters should say so."""
+    """It cannot go on: everybody should say what it holds."""
     resigns: bool = False
     """It cannot reach somebody who is needed, and who may be there: another one should try."""
 
@@ -240,6 +252,8 @@ class Enlist:
     memory: int
     """Bytes that it has for a stage, 0 where it does not say."""
     config_hash: str
+    spare: bool = False
+    """It wants to follow the stage without working."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from actors.steps.assignment import first_log, may_have, stage_for, strengths
@@ -34,6 +35,7 @@ class _Draft:
         self._context, self._waiting, self._survey = context, waiting, survey
         self.members = {member.peer_id: member for member in view.members}
         self.log = dict(context.decision.assigned)
+        self.spares = set(context.decision.spares)
         if view.number == 0:
             lives = survey.lives()
             self.members = {m.peer_id: Voter(m.peer_id, lives.get(m.peer_id, 0), m.name, m.stage) for m in view.members}
@@ -61,19 +63,27 @@ class _Draft:
             vouched = join.stage not in served or _vouched(context, waiting, peer, join)
             if vouched and may_have(context, peer, join.stage) and _admissible(context, peer, join, peer in patient):
                 self.members.setdefault(peer, Voter(peer, join.report.life, join.name, join.stage))
+                self.spares = self.spares | {peer} if join.report.spare else self.spares - {peer}
 
     def assign(self) -> None:
         """A stage for everybody who has none."""
         context, waiting = self._context, self._waiting
         strength = strengths(context, waiting.leaving)
+        standing_by = Counter(stages[-1] for peer, stages in self.log.items() if peer in self.spares)
         for peer, wanted in waiting.enlisted.items():
             if peer in self.log or peer not in context.usable or peer in context.gone:
                 continue
-            stage = stage_for(context, peer, wanted.wish, wanted.memory, strength)
+            poor: Mapping[int, float] = {**standing_by} if wanted.spare else strength
+            stage = stage_for(context, peer, wanted.wish, wanted.memory, poor)
             if stage is None:
                 self.denied.append(peer)
                 continue
             self.log[peer] = (stage,)
+            if wanted.spare:
+                self.spares.add(peer)
+                standing_by[stage] += 1
+                self.notes.append(("assigned", f"{wanted.name} is given stage {stage} as a spare"))
+                continue
             strength[stage] += context.router.speed(peer)
             self.notes.append(("assigned", f"{wanted.name} is given stage {stage}, which limits the run"))
 
@@ -83,7 +93,7 @@ class _Draft:
             member = self.members.get(peer)
             if member is None or member.life != life:
                 continue
-            others = [other for other in self._survey.able() if other in self.members and other != peer]
+            others = [other for other in self._survey.fit() if other in self.members and other != peer]
             if any(self._survey.stage_of(other) == member.stage for other in others):
                 del self.members[peer]
 
@@ -124,12 +134,25 @@ def next_view(context: Context, waiting: WaitingRoom, survey: Survey, *, idle: b
         if not waiting.leaving and draft.view == view.members:
             draft.move()
     after, denied = draft.view, tuple(draft.denied)
-    if after == view.members and draft.log == decision.assigned:
+    spares = tuple(sorted(draft.spares))
+    if (after, draft.log, spares) == (view.members, decision.assigned, decision.spares):
         return Change(None, denied=denied)
     number = view.number + (after != view.members)
     averages, holders, factor = decision.averages, decision.holders, decision.clip_factor
     slot, step = decision.slot + 1, context.step
-    proposal = Decision(slot, number, after, step, None, averages, holders, factor, assigned=draft.log)
+    proposal = Decision(
+        slot,
+        number,
+        after,
+        step,
+        None,
+        averages,
+        holders,
+        factor,
+        assigned=draft.log,
+        spares=spares,
+        returns=decision.returns,
+    )
     return Change(proposal, tuple(draft.notes), denied)
 
 
@@ -147,6 +170,7 @@ def _admissible(context: Context, peer: str, join: Join, patient: bool) -> bool:
         peer in context.usable
         and peer not in context.gone
         and join.report.held == context.step
+        and join.report.era == len(context.decision.returns)
         and join.report.config_hash == context.setup.config_hash
         and 0 <= join.stage < context.setup.stages
         and all(member.name != join.name for member in others)

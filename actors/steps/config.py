@@ -25,3 +25,9 @@ class TrainConfig:
     """Validate before every n-th step, and after the last one. 0: never."""
     validation_microbatches: int = 8
     """Held-out microbatches of one validation."""
+    keep_every: int = 10
+    """Every participant writes its stage's state to its own disk every so many commits, and keeps the newest three. 0:
+    never."""
+    lost_stage: str = "wait"
+    """When all who held a stage are gone: `wait` until the run can return to a commit that participants of every stage
+    have kept; `spare` for the same, with layout.spares participants a stage that stand by; `stop` to end it."""

@@ -6,16 +6,29 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from actors.averaging.reduce import Float32
 from actors.steps.agreement import Agreement
 from actors.steps.ballots import Decision
 from actors.steps.chunks import SMALLEST
+from actors.steps.eras import origin, stamp
 from actors.steps.events import Effect, Failed, Note, Payload, Send
 from actors.steps.messages import Abort, Forward, Purpose
 from actors.steps.router import Router
 from actors.steps.view import CommittedView, Voter
 from actors.steps.waits import Waits
+
+
+class LostStage(StrEnum):
+    """What happens when all who held a stage are gone."""
+
+    WAIT = "wait"
+    """The run pauses until it can return to the newest commit that participants of every stage have kept."""
+    SPARE = "spare"
+    """Somebody who stood by goes on with it; when they are gone, too, as with `wait`."""
+    STOP = "stop"
+    """It ends."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +60,10 @@ class StepSetup:
     """Whether replicas of rich stages move to poor ones."""
     smallest_chunk: int = SMALLEST
     """Elements of a chunk of a state, at least."""
+    keep_every: int = 0
+    """Each participant writes its stage's state to its own disk every so many commits; 0: never."""
+    lost_stage: LostStage = LostStage.WAIT
+    """What happens when nobody holds a stage any more."""
     beat_s: float = 2.0
     """The leader says that it is there this often; what did not arrive is said again within about that."""
 
@@ -99,7 +116,7 @@ class Context:
     usable: set[str] = field(default_factory=set)
     """Who can be worked with; ourselves, too."""
     lives: dict[str, int] = field(default_factory=dict)
-    """Newest process of each peer that was heard of."""
+    """Newest life of each peer that was heard of."""
     gone: dict[str, str] = field(default_factory=dict)
     """Peers that the mesh holds dead, or that left -> why."""
     workers: frozenset[str] = frozenset()
@@ -109,6 +126,14 @@ class Context:
     out: list[Effect] = field(default_factory=list)
     inbox: list[tuple[object, Payload]] = field(default_factory=list)
     """Messages to ourselves, handled within the same event."""
+    spare: bool = False
+    """We follow our stage without working, as long as others work."""
+    starts: int = 0
+    """How many processes of this life there were before this one."""
+    kept: frozenset[tuple[int, int]] = frozenset()
+    """(Era, commit) of the own stage's states that are on the own disk."""
+    restoring: bool = False
+    """A state is on its way from the own disk into the shards."""
     memory: int = 0
     """Bytes that the own machine has for a stage; 0: not said."""
     changed_step: int = 0
@@ -136,9 +161,20 @@ class Context:
         return self.agreement.decision.step
 
     @property
+    def stamp(self) -> int:
+        """What messages about the step under way carry."""
+        return stamp(self.decision.returns, max(0, self.step))
+
+    @property
     def ready(self) -> bool:
         """Whether the own shards hold what the step under way needs."""
         return self.held == self.step
+
+    @property
+    def returnable(self) -> tuple[int, ...]:
+        """Commits that we could return to by ourselves; what is kept of eras that were given up does not count."""
+        returns = self.decision.returns
+        return tuple(sorted(commit for era, commit in self.kept if origin(returns, commit) == era))
 
     @property
     def last_stage(self) -> int:
@@ -151,7 +187,7 @@ class Context:
         return self.agreement.leader
 
     def reborn(self) -> set[str]:
-        """Members that are back with a new process: the one that had the vote, and may have to lead, is no more."""
+        """Members that are back with another life: the one that had the vote, and may have to lead, is no more."""
         if self.view.number == 0:
             return set()
         return {m.peer_id for m in self.view.members if self.lives.get(m.peer_id, m.life) > m.life}
@@ -165,7 +201,7 @@ class Context:
             if peer in self.view.dismissed:
                 continue
             if peer in reborn:
-                lost[peer] = "restarted, and its vote went with its memory"
+                lost[peer] = "restarted, and has lost the memory of its vote"
             elif peer not in self.usable:
                 lost[peer] = "cannot be reached"
         return lost
@@ -202,6 +238,13 @@ class Context:
     def candidates(self, stage: int) -> list[str]:
         """Who can be sent work of a stage."""
         return [m.peer_id for m in self.view.replicas(stage) if m.peer_id in self.workers and m.peer_id in self.usable]
+
+    def at_work(self, peers: Iterable[str]) -> list[str]:
+        """Of members that could work, those who should: spares only where nobody else serves their stage."""
+        able, spares = list(peers), set(self.decision.spares)
+        stages = {peer: member.stage for peer in able if (member := self.view.member(peer)) is not None}
+        served = {stage for peer, stage in stages.items() if peer not in spares}
+        return [peer for peer in able if peer not in spares or stages.get(peer) not in served]
 
     def substitute(self, stage: int, index: int, besides: str = "") -> str:
         """Whoever serves a stage when the planned replica cannot: the same for everybody; empty when nobody can."""

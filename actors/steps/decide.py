@@ -32,6 +32,8 @@ def step_decision(
         record.clip_factor,
         closing,
         decision.assigned,
+        decision.spares,
+        decision.returns,
     )
 
 
@@ -100,6 +102,7 @@ def commit_record(
         stages={member.name: member.stage for member in context.view.members if member.name in by_name},
         slot=context.agreement.slot,
         view=context.view.number,
+        era=len(context.decision.returns),
         work_seconds=max(0.0, counted_at - context.decided_at),
     )
 

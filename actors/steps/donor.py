@@ -13,6 +13,7 @@ from actors.steps.assignment import may_have
 from actors.steps.ballots import Decided
 from actors.steps.chunks import Cutting
 from actors.steps.context import Context, Update
+from actors.steps.eras import origin
 from actors.steps.events import ExportState
 from actors.steps.messages import Chunk, Denied, Get, Gone, Offer, Part, Want
 
@@ -103,12 +104,15 @@ class Donor:
 
     # What there is
 
+    def _era(self, commit: int) -> int:
+        return origin(self._context.decision.returns, commit)
+
     def exported(self, commit: int, values: Float32, parameter_hash: str) -> None:
         """The own state is here: offer it to all who asked."""
         context = self._context
         self._exporting = False
         hashes = self._cutting(values).hashes(values)
-        self._snapshot = _Kept(values, Offer(Part.STATE, commit, hashes, parameter_hash, 1.0, 1))
+        self._snapshot = _Kept(values, Offer(Part.STATE, commit, self._era(commit), hashes, parameter_hash, 1.0, 1))
         self._use()
         names = context.names(peer for peer in self._asked if peer in context.usable)
         context.note("donates", f"{context.me.name} gives commit {commit} to {names or 'nobody any more'}")
@@ -139,7 +143,15 @@ class Donor:
         if last.commit - 1 not in self._averages:
             self._averages.clear()
         hashes = self._cutting(last.average).hashes(last.average)
-        offer = Offer(Part.AVERAGE, last.commit, hashes, last.average_hash, last.clip_factor, last.replicas)
+        offer = Offer(
+            Part.AVERAGE,
+            last.commit,
+            self._era(last.commit),
+            hashes,
+            last.average_hash,
+            last.clip_factor,
+            last.replicas,
+        )
         self._averages[last.commit] = _Kept(last.average, offer)
         while len(self._averages) > MOST_KEPT:
             del self._averages[next(iter(self._averages))]

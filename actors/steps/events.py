@@ -12,6 +12,7 @@ from typing import Any
 from actors.averaging.reduce import Float32
 from actors.records import CommitRecord
 from actors.steps.messages import Purpose
+from actors.steps.vote import Vote
 
 Tensors = tuple[Any, ...]
 """Arrays in wire form, never looked into by the protocol."""
@@ -134,6 +135,22 @@ class Applied:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """These states of the own stage are on the own disk."""
+
+    states: frozenset[tuple[int, int]]
+    """(Era, commit)."""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A state from the own disk is in the shards."""
+
+    commit: int
+    parameter_hash: str
+
+
+@dataclass(frozen=True)
 class PeerUp:
     """A participant can be worked with: its link stands, and the mesh does not hold it dead."""
 
@@ -188,6 +205,8 @@ Event = (
     | StateExported
     | StateLoaded
     | Applied
+    | Kept
+    | Restored
     | PeerUp
     | PeerLost
     | LocalFailure
@@ -243,6 +262,38 @@ class LoadState:
 
     commit: int
     values: Float32
+
+
+@dataclass(frozen=True)
+class KeepVote:
+    """Write this down for good before any of the effects that follow; nothing answers."""
+
+    vote: Vote
+
+
+@dataclass(frozen=True)
+class KeepState:
+    """Write the shards' state to the own disk, beside the training; answered by `Kept` with all that are there."""
+
+    era: int
+    """That made the commit."""
+    commit: int
+
+
+@dataclass(frozen=True)
+class RestoreState:
+    """Put a state from the own disk into the shards; answered by `Restored`, or by `Kept` without it."""
+
+    era: int
+    commit: int
+
+
+@dataclass(frozen=True)
+class DropState:
+    """Delete a state from the own disk; answered by `Kept`."""
+
+    era: int
+    commit: int
 
 
 @dataclass(frozen=True)
@@ -319,6 +370,10 @@ Effect = (
     | Discard
     | ExportState
     | LoadState
+    | KeepVote
+    | KeepState
+    | RestoreState
+    | DropState
     | RestartShards
     | Serve
     | Departed

@@ -9,6 +9,7 @@ from __future__ import annotations
 from actors.averaging.reduce import Float32
 from actors.steps.chunks import Cutting, average_digest
 from actors.steps.context import Context
+from actors.steps.eras import origin
 from actors.steps.events import ApplyUpdate, LoadState
 from actors.steps.fetch import Fetch
 from actors.steps.messages import Chunk, Differs, Get, Gone, Offer, Part, Want
@@ -48,7 +49,8 @@ class Follower:
         self._ask(-1)
 
     def _here(self) -> bool:
-        return self._context.ready or self._context.applying is not None
+        context = self._context
+        return context.ready or context.restoring or context.applying is not None
 
     def _ask(self, least: int, peers: list[str] | None = None) -> None:
         """Everybody of the own stage, or these."""
@@ -71,6 +73,11 @@ class Follower:
         replicas = [member.peer_id for member in context.view.replicas(context.me.stage)]
         able = [peer for peer in replicas if peer in context.usable and peer != context.me.peer_id]
         return [peer for peer in able if peer not in self._bad] or able
+
+    @property
+    def still(self) -> bool:
+        """Whether there are shards, and nothing is on its way into them."""
+        return self.built and self._busy is None
 
     def overdue(self) -> None:
         """Nothing comes: ask once more, for all that is not here."""
@@ -102,7 +109,9 @@ class Follower:
         """A replica has something that may be needed."""
         context = self._context
         cutting = self._cutting(offer.part)
-        if self._here() or offer.commit <= context.held or not cutting.fits(offer.chunks) or peer not in self._able():
+        of_old = offer.era != origin(context.decision.returns, offer.commit)
+        needed = not self._here() and offer.commit > context.held and not of_old
+        if not needed or not cutting.fits(offer.chunks) or peer not in self._able():
             context.ignore("an offer that is not needed, or does not fit")
             return
         if offer.part is Part.STATE:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from actors.steps import events
+from actors.steps.archive import Archive
 from actors.steps.averaging import Averaging
 from actors.steps.ballots import Decision
 from actors.steps.context import Context, Update
 from actors.steps.donor import Donor
+from actors.steps.eras import Returns, origin
 from actors.steps.events import Payload
 from actors.steps.follower import Follower
 from actors.steps.hop import Hop
@@ -25,6 +27,7 @@ class Holdings:
         context: shared state.
         hop: counts gradients in the shards.
         averaging: holds the newest average.
+        archive: the own disk.
         donor: gives what is held here.
         follower: gets what is not.
         standing: tells the leader.
@@ -36,12 +39,13 @@ class Holdings:
         context: Context,
         hop: Hop,
         averaging: Averaging,
+        archive: Archive,
         donor: Donor,
         follower: Follower,
         standing: Standing,
         replay: Callable[[], None],
     ) -> None:
-        self._context, self._hop, self._averaging = context, hop, averaging
+        self._context, self._hop, self._averaging, self._archive = context, hop, averaging, archive
         self._donor, self._follower, self._standing, self._replay = donor, follower, standing, replay
 
     def built(self, event: events.LocalReady) -> None:
@@ -77,6 +81,7 @@ class Holdings:
 
     def moved(self, stage: int) -> None:
         """Another stage is ours: what the shards held is of no use."""
+        self._archive.moved()
         if self._context.held >= 0 or self._follower.built:
             self.lost(f"{self._context.me.name} serves stage {stage} from now on")
 
@@ -91,7 +96,31 @@ class Holdings:
             context.waits.cancel((key,))
         self._donor.lost()
         self._follower.lost()
+        self._archive.lost()
         self._standing.tell()
+
+    def kept(self, states: frozenset[tuple[int, int]]) -> None:
+        """These states are on the own disk now."""
+        self._archive.kept(states)
+        if not self._context.ready:
+            self._standing.tell()
+            self.changed()
+
+    def returned(self, before: Returns) -> None:
+        """The run has returned to an earlier commit: what is held of later ones is of no use any more."""
+        context, returns = self._context, self._context.decision.returns
+        self._archive.tidy()
+        newest = max(context.held, context.applying.commit if context.applying is not None else -1)
+        valid = newest <= context.step and origin(before, newest) == origin(returns, newest)
+        if self._follower.built and not (valid and context.applying is None and self._follower.still):
+            reason = f"{context.me.name} gives up commit {newest}: the run returned to commit {returns[-1][1]}"
+            context.out.append(events.RestartShards(reason))
+            self._follower.built = False
+            self.lost(reason)
+        else:
+            self._donor.lost()
+            self._follower.caught_up()
+            context.out.append(events.Discard())
 
     def decided(self, decision: Decision, before: int) -> None:
         """A step is over: apply what was decided, if it is what is held here. Averages must still be there."""
@@ -123,10 +152,16 @@ class Holdings:
         self._follower.loaded(commit, parameter_hash)
         self.changed()
 
+    def restored(self, commit: int, parameter_hash: str) -> None:
+        """A state from the own disk is in the shards."""
+        self._archive.restored(commit, parameter_hash)
+        self.changed()
+
     def changed(self) -> None:
         """Go on where the shards hold what the step needs; get it where they do not."""
         context = self._context
         if context.ready:
+            self._archive.keep()
             self._follower.caught_up()
             self._donor.serve()
             self._standing.vouch()
@@ -136,4 +171,5 @@ class Holdings:
         elif context.applying is None:
             if not context.agreement.votes:
                 self._standing.ask_in()
-            self._follower.seek()
+            if not (self._follower.still and self._archive.restore()):
+                self._follower.seek()

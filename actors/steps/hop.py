@@ -79,7 +79,7 @@ class Hop:
         for entry in self._entries.values():
             message = entry.message
             to = entry.sender if message.purpose is Purpose.TRAIN else message.origin
-            context.send(to, Dropped(message.commit, message.index, message.purpose, message.stage, message.retry))
+            context.send(to, Dropped(message.stamp, message.index, message.purpose, message.stage, message.retry))
         self._drop()
         self._context.out.append(Discard())
 
@@ -209,13 +209,13 @@ class Hop:
         if planned == besides or planned not in context.candidates(stage):
             planned = context.substitute(stage, message.index, besides)
         if entry.next_hop and planned != entry.next_hop:
-            text = f"{_which(message)}: {context.named(entry.next_hop)} is replaced by {context.named(planned)}"
-            context.note("replaced", text)
+            lost, instead = context.named(entry.next_hop), context.named(planned)
+            context.note("replaced", f"{_which(context.step, message)}: {lost} is replaced by {instead}")
         entry.next_hop = planned
         key = ("hop", message.purpose, message.index)
         if message.purpose is Purpose.TRAIN:
             text = (
-                f"{_which(message)}: {context.me.name} (stage {context.me.stage}) sent the activation to "
+                f"{_which(context.step, message)}: {context.me.name} (stage {context.me.stage}) sent the activation to "
                 f"{context.named(planned)} and got no gradient back"
             )
             context.waits.start(context.now, key, "hop", text, self._depth(), planned)
@@ -234,17 +234,17 @@ class Hop:
             self._finish(entry, loss, route)
             return
         del self._entries[message.purpose, message.index]
-        back = Backward(message.commit, message.index, context.me.stage - 1, loss, route)
+        back = Backward(message.stamp, message.index, context.me.stage - 1, loss, route)
         context.send(entry.sender, back, tensors)
 
     def _finish(self, entry: _Entry, loss: float, route: tuple[str, ...]) -> None:
         message, context = entry.message, self._context
         del self._entries[message.purpose, message.index]
         if message.origin in context.usable:
-            context.send(message.origin, Returned(message.commit, message.index, message.purpose, loss, route))
+            context.send(message.origin, Returned(message.stamp, message.index, message.purpose, loss, route))
         else:  # its origin would tell the leader
             leader = context.leader.peer_id
-            context.send(leader, Done(message.commit, message.index, message.purpose, loss, route))
+            context.send(leader, Done(message.stamp, message.index, message.purpose, loss, route))
 
     # Replacing hops
 
@@ -267,7 +267,7 @@ class Hop:
 
     def _taken_from(self, sender: str, message: Forward) -> None:
         if message.stage > 0 and message.purpose is Purpose.TRAIN:
-            taken = Taken(message.commit, message.index, message.stage, message.retry, message.order)
+            taken = Taken(message.stamp, message.index, message.stage, message.retry, message.order)
             self._context.send(sender, taken)
 
     def taken(self, peer: str, message: Taken) -> None:
@@ -305,7 +305,7 @@ class Hop:
     def _enqueue(self, entry: _Entry, kind: JobKind, payload: Payload) -> None:
         urgency = 0 if kind is JobKind.BACKWARD else 1
         message, entry.job = entry.message, next(self._numbers)
-        job = Job(kind, message.commit, message.index, message.purpose, payload, entry.job)
+        job = Job(kind, self._context.step, message.index, message.purpose, payload, entry.job)
         if kind is JobKind.BACKWARD:
             self._losses[entry.job] = entry.loss
         heapq.heappush(self._queue, (urgency, entry.job, job))
@@ -328,5 +328,5 @@ class Hop:
         return self._context.last_stage - self._context.me.stage + 1
 
 
-def _which(message: Forward) -> str:
-    return f"step {message.commit}, {message.purpose} microbatch {message.index}"
+def _which(step: int, message: Forward) -> str:
+    return f"step {step}, {message.purpose} microbatch {message.index}"

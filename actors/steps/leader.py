@@ -32,15 +32,18 @@ from actors.steps.ballots import (
     Vouch,
 )
 from actors.steps.change import next_view
-from actors.steps.context import Context
+from actors.steps.context import Context, LostStage
 from actors.steps.deal import Deal
 from actors.steps.decide import commit_record, disagreement, dissenters, step_decision
 from actors.steps.messages import Differs, Done, Purpose
+from actors.steps.returning import lost_stages, return_decision
 from actors.steps.survey import Survey
 from actors.steps.waiting_room import WaitingRoom
 
 RESIGN_BEATS = 4
 """A leader who cannot reach somebody who is needed gives up after so many beats."""
+MOST_ORDERS = 1 << 32
+"""In one slot, of one process."""
 MOST_WRONG = 2
 """So often a step is averaged anew when the replicas' reports do not fit together, before the run ends."""
 START_FLOORS = 6.0
@@ -67,7 +70,7 @@ class Leader:
         self._deal = Deal(context.router)
         self._survey = Survey(context)
         self._validated: dict[int, float] = {}
-        self._number = 0
+        self._number = self._first
         self._order: Plan | Average | Propose | Lead | None = None
         self._planned = False
         """Whether the last plan still holds."""
@@ -79,10 +82,17 @@ class Leader:
         """When every stage had counted every microbatch."""
         self.paused = ""
         self._paused_beats = 0
+        self._lost_since = math.inf
+        """When it was first seen that nobody has a stage any more."""
         self.resigned_at = -math.inf
         """When it gave up leading, so that another one has the time to begin."""
 
     # Beginning and ending
+
+    @property
+    def _first(self) -> int:
+        """Orders have higher numbers: those of earlier processes of this life may have had the same ballot."""
+        return self._context.starts * MOST_ORDERS
 
     def begin_slot(self, ballot: int | None) -> None:
         """A new slot: lead it when `ballot` is ours."""
@@ -93,7 +103,7 @@ class Leader:
             return
         fresh = ballot == 0 and context.decision.record is not None
         lead = context.agreement.run(ballot)
-        self._number = 0
+        self._number = self._first
         self._validated, self._deal = {}, Deal(context.router)
         self._stuck, self._wrong = Counter(), 0
         self._survey = Survey(context)
@@ -114,8 +124,8 @@ class Leader:
     def stop(self) -> None:
         """Lead no more."""
         self.at, self._order, self._planned = Stage.IDLE, None, False
-        self._prepared, self._paused_beats = {}, 0
-        for key in ("gather", "done", "prepared", "beat", "start"):
+        self._prepared, self._paused_beats, self._lost_since = {}, 0, math.inf
+        for key in ("gather", "done", "prepared", "beat", "start", "lost"):
             self._context.waits.cancel((key,))
         self.paused = ""
 
@@ -222,7 +232,7 @@ class Leader:
 
     def done(self, sender: str, message: Done) -> None:
         """A microbatch is through."""
-        if self.at is not Stage.WORK or message.commit != self._context.step:
+        if self.at is not Stage.WORK or message.stamp != self._context.stamp:
             return
         self._context.waits.restart(self._context.now, ("done",))
         if message.purpose is Purpose.VALIDATE:
@@ -298,13 +308,38 @@ class Leader:
             self._pause("", quiet=True)
             context.waits.after(context.now, ("start",), context.setup.floor_s, "")
         elif lacking:
-            stages = ", ".join(str(stage) for stage in lacking)
-            self._pause(f"nobody who can be reached holds commit {context.step} of stage {stages}")
+            self._lacking(lacking)
         elif not self._survey.origins():
             self._pause("nobody who can be reached has the run's corpus and tokenizer")
         else:
             self._resume()
             self._advance()
+
+    def _lacking(self, lacking: list[int]) -> None:
+        """Nobody can serve some stages: wait for whoever may hold them, and do what the policy says when nobody may."""
+        context, setup = self._context, self._context.setup
+        why = f"nobody who can be reached holds commit {context.step} of stage {', '.join(map(str, lacking))}"
+        lost = lost_stages(context, self._survey, lacking) if context.step > 0 else []
+        if not lost:
+            self._lost_since = math.inf
+            self._pause(why)
+            return
+        self._lost_since = min(self._lost_since, context.now)
+        left = self._lost_since + setup.floor_s - context.now
+        if left > 0:
+            self._pause(why)
+            context.waits.after(context.now, ("lost",), left, "")
+            return
+        stages = ", ".join(map(str, lost))
+        if setup.lost_stage is LostStage.STOP:
+            context.fail(f"stage {stages} has lost everybody who held it, and train.lost_stage=stop ends the run then")
+            return
+        decision, text = return_decision(context, self._survey, self._waiting, lost)
+        if decision is not None and context.agreement.leading:
+            context.note("returning", f"step {context.step} goes back to commit {decision.step}: {text}")
+            self._vote(decision)
+            return
+        self._pause(f"{why}, and everybody who did is gone: {text}")
 
     def _awaited_at_start(self) -> bool:
         """In the first step everybody gets the time to build its stage."""
@@ -491,7 +526,7 @@ class Leader:
                     self._exclude(peer, "it does not report the average")
             self._break_off(f"{context.names(late)} did not report in time")
             self.consider()
-        elif key == "start":
+        elif key in ("start", "lost"):
             self.consider()
         elif key == "beat":
             self._beat()
@@ -504,7 +539,8 @@ class Leader:
             context.send_all(self._order)
         elif self._order is not None or self.paused:
             resigns = self._resigns()
-            context.send_all(Beat(agreement.slot, agreement.promised, self._number, bool(self.paused), resigns))
+            number = self._number if self._number > self._first else 0
+            context.send_all(Beat(agreement.slot, agreement.promised, number, bool(self.paused), resigns))
             if resigns:
                 context.note("resigned", f"step {context.step}: {context.me.name} lets another one lead: {self.paused}")
                 self.stop()

@@ -1,8 +1,8 @@
 """What participants say to each other about work. Plain values: `actors/protocol.py` puts them on the wire.
 
-Tensors travel beside a message, not in it. Messages about work name the step they belong to; activations and gradients
-carry the commit number of the parameters that made them, and the purpose they serve. What is said in order to decide
-is in `ballots.py`.
+Tensors travel beside a message, not in it. Messages about work carry the stamp of the step they belong to (its number,
+and how often the run had returned to an earlier commit: see `eras.py`), which names the parameters that made them, too.
+What is said in order to decide is in `ballots.py`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Route = tuple[str, ...]
 class Forward:
     """An activation for `stage` (token ids when it is 0), with its tensors beside it."""
 
-    commit: int
+    stamp: int
     index: int
     purpose: Purpose
     stage: int
@@ -59,7 +59,7 @@ class Forward:
 class Backward:
     """The gradient of the activation that `stage` sent, with its tensors beside it."""
 
-    commit: int
+    stamp: int
     index: int
     stage: int
     loss: float
@@ -76,7 +76,7 @@ class Backward:
 class Dropped:
     """To whoever sent an activation: it was forgotten together with all that was counted, so send it again."""
 
-    commit: int
+    stamp: int
     index: int
     purpose: Purpose
     stage: int
@@ -91,7 +91,7 @@ class Taken:
     Order and retry say which activation is meant.
     """
 
-    commit: int
+    stamp: int
     index: int
     stage: int
     retry: int
@@ -102,7 +102,7 @@ class Taken:
 class Returned:
     """To the origin: its microbatch is through (from stage 0 for training, from the last stage for validation)."""
 
-    commit: int
+    stamp: int
     index: int
     purpose: Purpose
     loss: float
@@ -114,7 +114,7 @@ class Returned:
 class Done:
     """Origin to leader: one of its microbatches is through."""
 
-    commit: int
+    stamp: int
     index: int
     purpose: Purpose
     loss: float
@@ -125,7 +125,7 @@ class Done:
 class Slice:
     """Part of a gradient between two replicas of a stage, with its tensor beside it."""
 
-    commit: int
+    stamp: int
     slot: int
     ballot: int
     number: int
@@ -160,6 +160,8 @@ class Offer:
 
     part: Part
     commit: int
+    era: int
+    """That made the commit: see `eras.py`."""
     chunks: tuple[bytes, ...]
     """BLAKE2b hash of each chunk, 16 bytes."""
     proof: str

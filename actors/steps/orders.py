@@ -53,7 +53,7 @@ class Orders:
                 return
             if number > context.order and order.number > 0:
                 context.send(peer, ballots.Again(order.slot, order.ballot))
-            elif context.ready and (order.asks or self._idle()):
+            elif order.asks or self._misjudged():
                 self._standing.tell()
             return
         if number <= context.order or order.step != context.step:
@@ -69,8 +69,12 @@ class Orders:
         elif context.ready and context.me.peer_id in order.groups.get(context.me.stage, ()):
             self._average(order)
 
-    def _idle(self) -> bool:
-        return self._context.me.peer_id not in self._context.workers and self._standing.could_work()
+    def _misjudged(self) -> bool:
+        """Whether the leader counts on us although we cannot work, or does not although we can."""
+        context = self._context
+        if context.me.peer_id in context.workers:
+            return not context.ready and context.applying is None
+        return context.ready and self._standing.could_work()
 
     def _plan(self, plan: ballots.Plan) -> None:
         context = self._context
@@ -80,7 +84,7 @@ class Orders:
         if context.me.peer_id in plan.reset:
             self._hop.reset()
             self._standing.tell()
-        elif context.ready and self._idle():
+        elif self._misjudged():
             self._standing.tell()
         self._hop.redirect(plan.reset)
         self._origin.plan(plan)

@@ -78,7 +78,7 @@ class Origin:
         context.waits.done(context.now, ("origin", *key), self._depth())
         self._landed(key)
         del self._flying[key]
-        done = Done(message.commit, message.index, message.purpose, message.loss, message.route)
+        done = Done(message.stamp, message.index, message.purpose, message.loss, message.route)
         self._done[key] = done
         context.send(context.leader.peer_id, done)
         self._fill()
@@ -127,7 +127,7 @@ class Origin:
         )
         context.waits.start(context.now, ("origin", *key), "origin", text, self._depth(), route[0])
         retry = self._retries.get(key, 0) * RETRIES
-        message = Forward(context.step, index, purpose, 0, context.me.peer_id, retry, route, context.plan)
+        message = Forward(context.stamp, index, purpose, 0, context.me.peer_id, retry, route, context.plan)
         if route[0]:
             context.send(route[0], message, TokensOf(context.step, index, purpose))
 

@@ -14,12 +14,14 @@ from typing import Any
 from actors.records import Traffic
 from actors.steps import ballots, events
 from actors.steps.agreement import Agreement
+from actors.steps.archive import Archive
 from actors.steps.assignment import first_log, wrong_log
 from actors.steps.averaging import Averaging
 from actors.steps.ballots import Decision
 from actors.steps.change import describe_change
 from actors.steps.context import Context, StepSetup
 from actors.steps.donor import Donor
+from actors.steps.eras import Returns, wrong_returns
 from actors.steps.events import Committed, Doubt, Effect, Event, Finished, Payload, RestartShards
 from actors.steps.follower import Follower
 from actors.steps.holdings import Holdings
@@ -50,6 +52,7 @@ from actors.steps.standing import Standing
 from actors.steps.succession import Succession
 from actors.steps.tenure import Tenure
 from actors.steps.view import CommittedView, Voter
+from actors.steps.vote import Vote
 from actors.steps.waits import Waits
 
 EARLY = 8192
@@ -70,6 +73,8 @@ class Participant:
         traffic: returns what was sent since it was last asked.
         owner_signed: whether the run's owner has signed a dismissal.
         memory: bytes that the own machine has for a stage, 0 where it is not known.
+        vote: what an earlier process had on disk; `me` has to be of the same life then.
+        spare: whether it should follow a stage without working, as long as others work.
     """
 
     def __init__(
@@ -81,11 +86,18 @@ class Participant:
         now: float = 0.0,
         owner_signed: Callable[[ballots.Dismiss], bool] = lambda message: False,
         memory: int = 0,
+        vote: Vote | None = None,
+        spare: bool = False,
     ) -> None:
         first = CommittedView.first(members)
         decision = Decision(0, 0, first.members, 0, assigned=first_log(members)) if members else UNKNOWN
+        decision = vote.decision if vote is not None else decision
         self._context = Context(setup, me, Agreement(me.peer_id, me.life, decision), Waits(setup.floor_s), now=now)
-        self._context.memory = memory
+        self._context.memory, self._context.spare = memory, spare
+        self._kept_vote: object = None
+        if vote is not None:
+            self._context.starts = vote.starts + 1
+            self._context.agreement.restore(vote)
         self._context.usable.add(me.peer_id)
         self._context.decided_at = now
         self._origin = Origin(self._context)
@@ -102,10 +114,10 @@ class Participant:
         self._follower = Follower(self._context)
         self._early: deque[tuple[str, object, Payload]] = deque(maxlen=EARLY)
         self._quorum = Quorum(self._context, owner_signed)
-        kept = (self._averaging, self._donor, self._follower, self._standing)
+        kept = (self._averaging, Archive(self._context), self._donor, self._follower, self._standing)
         self._holdings = Holdings(self._context, self._hop, *kept, self._replay_early)
         self._tenure = Tenure(self._context, self._holdings, self._standing)
-        self._begin_slot()
+        self._begin_slot(again=vote is not None)
 
     # What the outside reads
 
@@ -185,7 +197,16 @@ class Participant:
                 message, payload = context.inbox.pop(0)
                 self._receive(context.me.peer_id, message, payload)
         effects, context.out = context.out, []
-        return effects
+        return [*self._vote_to_keep(), *effects]
+
+    def _vote_to_keep(self) -> list[Effect]:
+        """A promise or a vote that was given just now: it has to be on disk before anybody hears of it."""
+        agreement = self._context.agreement
+        given = agreement.given
+        if given is None or given == self._kept_vote or (self._kept_vote is not None and not agreement.bound):
+            return []
+        self._kept_vote = given
+        return [events.KeepVote(agreement.vote(self._context.starts))]
 
     def _dispatch(self, event: Event) -> None:
         context = self._context
@@ -210,6 +231,10 @@ class Participant:
                 self._donor.exported(commit, values, parameter_hash)
             case events.StateLoaded(commit, parameter_hash):
                 self._holdings.loaded(commit, parameter_hash)
+            case events.Restored(commit, parameter_hash):
+                self._holdings.restored(commit, parameter_hash)
+            case events.Kept(states):
+                self._holdings.kept(states)
             case events.LocalReady():
                 self._holdings.built(event)
             case events.Leave(reason):
@@ -307,10 +332,10 @@ class Participant:
         self, peer: str, message: Forward | Backward | Dropped | Taken | Returned | Done | Slice, payload: Payload
     ) -> None:
         context = self._context
-        if message.commit < context.step or self.finished:
+        if message.stamp < context.stamp or self.finished:
             context.ignore(f"{type(message).__name__.lower()} of an earlier step")
             return
-        if message.commit > context.step or (isinstance(message, Forward) and not context.ready):
+        if message.stamp > context.stamp or (isinstance(message, Forward) and not context.ready):
             self._early.append((peer, message, payload))
             return
         if context.view.member(peer) is None:
@@ -409,7 +434,9 @@ class Participant:
 
     def _forbids(self, decision: Decision) -> str:
         """Why we do not accept a decision, whoever proposes it."""
-        return wrong_log(self._context.setup, self._context.decision.assigned, decision.assigned)
+        known = self._context.decision
+        wrong = wrong_returns(known.returns, known.step, decision.returns, decision.step)
+        return wrong or wrong_log(self._context.setup, known.assigned, decision.assigned)
 
     def _obeyed(self, peer: str, answer: object) -> None:
         if isinstance(answer, ballots.Promise | ballots.Accepted) and peer != self._context.me.peer_id:
@@ -426,7 +453,9 @@ class Participant:
     def _decide(self, decision: Decision) -> None:
         context, agreement = self._context, self._context.agreement
         before, step, known = context.view, context.step, context.decision.assigned
-        if not decision.plausible(context.setup.stages) or decision.step < step:
+        returns = context.decision.returns
+        earlier = (len(decision.returns), decision.step) < (len(returns), step)
+        if not decision.plausible(context.setup.stages) or earlier:
             context.ignore("a decision that cannot be")
             return
         if self.finished or not agreement.decided(decision):
@@ -446,7 +475,9 @@ class Participant:
         if decision.finished:
             self._finish()
             return
-        if decision.step != step:
+        if decision.returns != returns and step >= 0:
+            self._return(decision, returns)
+        elif decision.step != step:
             self._next_step(decision, step)
         else:
             self._averaging.stop()
@@ -461,8 +492,24 @@ class Participant:
         self._origin.begin_step()
         self._holdings.decided(decision, before)
         self._averaging.begin_step()
-        self._context.workers = frozenset(decision.holders) - self._without_corpus(decision)
+        able = set(decision.holders) - self._without_corpus(decision)
+        self._context.workers = frozenset(self._context.at_work(able))
         self._context.plan, self._context.drivers = (0, 0, 0), {}
+
+    def _return(self, decision: Decision, before: Returns) -> None:
+        """The run goes on from an earlier commit; what was under way is of the era that is given up."""
+        context = self._context
+        step, commit = decision.returns[-1]
+        detail = f"the run gives up step {step} and returns to commit {commit}: {step - commit} steps are trained again"
+        context.note("returned", detail)
+        self._hop.begin_step()
+        self._origin.begin_step()
+        self._averaging.begin_step()
+        self._hop.thaw()
+        context.workers = frozenset()
+        context.plan, context.drivers = (0, 0, 0), {}
+        context.decided_at = context.now
+        self._holdings.returned(before)
 
     def _without_corpus(self, decision: Decision) -> set[str]:
         """Of the last stage: they compute no losses."""
@@ -478,7 +525,8 @@ class Participant:
         context.waits.clear()
         context.out.append(Finished())
 
-    def _begin_slot(self) -> None:
+    def _begin_slot(self, *, again: bool = False) -> None:
+        """Vote, and lead when it is our turn; again: an earlier process of this life may have led already."""
         context, agreement = self._context, self._context.agreement
         context.order = (agreement.slot, 0, 0)
         self._succession.begin_slot()
@@ -492,9 +540,11 @@ class Participant:
         else:
             context.waits.cancel(("join",))
             mine = agreement.leader.peer_id == context.me.peer_id
-            self._leader.begin_slot(0 if mine else None)
+            ballot = agreement.promised + len(agreement.view.members) if again else 0
+            self._leader.begin_slot(ballot if mine else None)
             self._succession.watch()
-            if self._standing.unreachable():
+            behind = not context.ready and context.applying is None
+            if behind or self._standing.unreachable():
                 self._standing.tell()
         self._quorum.review()
         self._holdings.changed()

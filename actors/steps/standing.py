@@ -34,6 +34,9 @@ class Standing:
             context.order[2] if followed else -1,
             self.unreachable(),
             context.parameter_hash if context.held >= 0 and context.applying is None else "",
+            context.returnable,
+            context.spare,
+            len(context.decision.returns),
         )
 
     def unreachable(self) -> tuple[str, ...]:
@@ -75,7 +78,7 @@ class Standing:
         """Ask everybody for a stage."""
         context, me = self._context, self._context.me
         slot, config = context.decision.slot, context.setup.config_hash
-        context.send_known(ballots.Enlist(slot, me.life, me.name, me.stage, context.memory, config))
+        context.send_known(ballots.Enlist(slot, me.life, me.name, me.stage, context.memory, config, context.spare))
 
     def denied(self, peer: str, reason: str) -> None:
         """What was asked for is not given: a person should know it, once."""

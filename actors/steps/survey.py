@@ -59,14 +59,18 @@ class Survey:
             and report.held == context.step
         ]
 
-    def able(self) -> list[str]:
-        """Workers that can be sent work: on the last stage only with the run's corpus, for the labels."""
+    def fit(self) -> list[str]:
+        """Workers that could be sent work: on the last stage only with the run's corpus, for the labels."""
         last = self._context.last_stage
         return [peer for peer in self.workers() if self.stage_of(peer) != last or self.reports[peer].data_ok]
 
+    def able(self) -> list[str]:
+        """Of those, who is sent work: spares only where nobody else is there."""
+        return self._context.at_work(self.fit())
+
     def origins(self) -> list[str]:
         """Workers with the run's corpus: those of stage 0 if there are any, else all."""
-        able = [peer for peer in self.workers() if self.reports[peer].data_ok]
+        able = [peer for peer in self.able() if self.reports[peer].data_ok]
         return [peer for peer in able if self.stage_of(peer) == 0] or able
 
     def served(self) -> set[int]:

@@ -9,12 +9,12 @@ from functools import cached_property
 
 @dataclass(frozen=True, order=True)
 class Voter:
-    """One process of one participant. A participant that lost its memory comes back as another voter."""
+    """One life of one participant: processes that hand the memory of their votes on. Without it comes another voter."""
 
     peer_id: str
     """Hex of its Ed25519 public key."""
     life: int
-    """Number of its process, higher with every restart; 0 in view 0, before anything was decided."""
+    """Number of its first process, higher than those of the lives before; 0 in view 0, before anything was decided."""
     name: str
     stage: int
 
@@ -65,7 +65,7 @@ class CommittedView:
         return self._by_id.get(peer_id)
 
     def votes(self, peer_id: str, life: int) -> bool:
-        """Whether that process has a vote."""
+        """Whether that life has a vote."""
         member = self._by_id.get(peer_id)
         if member is None or peer_id in self.dismissed:
             return False

@@ -40,6 +40,9 @@ def build(seed: int, make: type[Participant] = Participant) -> tuple[ElasticWorl
         "max_share": rng.choice([1.0 / len(layout), 0.7, 1.0]),
         "smallest_chunk": rng.choice([1, 2, 5]),
     }
+    disk = random.Random(f"disk {seed}")
+    changes["keep_every"] = disk.choice([0, 1, 3, 5])
+    changes["durable"] = disk.random() < 0.7
     world = ElasticWorld(seed, layout, quality, Trace(), make, None, rng.choice([0.1, 0.3]), **changes)
     names = names_of(layout)
     faults = []

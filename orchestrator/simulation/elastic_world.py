@@ -26,12 +26,13 @@ class ElasticWorld(StepWorld):
         self.moved = 0
         super().__init__(*given, **changes)
 
-    def arrive(self, name: str, memory: int = 0) -> Node:
+    def arrive(self, name: str, memory: int = 0, *, spare: bool = False) -> Node:
         """Somebody new, without a stage; with so many bytes for one, where it is said."""
         peer = f"id-{self.kernel.rng.randbytes(4).hex()}"
         self.lives[peer], self.placed[peer] = 1, -1
         self.engines[peer] = Engine()
-        core = self._make(self.setup, Voter(peer, 1, name, -1), (), Traffic, self.now, lambda message: True, memory)
+        me, signed = Voter(peer, 1, name, -1), lambda message: True
+        core = self._make(self.setup, me, (), Traffic, self.now, signed, memory, None, spare)
         node = self.add(peer, name, core)
         self.say(node, ("arrives",))
         self.give(node, events.Tick())

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from actors.steps.eras import Returns, origin
+
 LENGTH = 7
 NOISE = 5
 """The element that differs from one computation to the next."""
@@ -95,16 +97,16 @@ class ExactModel:
 
     def __init__(self, microbatches: int) -> None:
         self._microbatches = microbatches
-        self._bits: dict[tuple[int, int], bytes] = {}
-        """(Stage, commit) -> the parameters that the first replica held."""
+        self._bits: dict[tuple[int, int, int], bytes] = {}
+        """(Stage, era that made it, commit) -> the parameters that the first replica held."""
         self._totals: dict[int, list[Vector]] = {}
         """Stage -> expected parameters of the commits so far."""
 
-    def right(self, stage: int, commit: int, parameters: Vector) -> bool:
+    def right(self, stage: int, commit: int, parameters: Vector, returns: Returns = ()) -> bool:
         """Whether these are the parameters of an undisturbed run, and those that all others hold."""
         wanted = self.expected(stage, commit)
         wanted[NOISE] = parameters[NOISE]
-        bits = self._bits.setdefault((stage, commit), parameters.tobytes())
+        bits = self._bits.setdefault((stage, origin(returns, commit), commit), parameters.tobytes())
         return np.array_equal(parameters, wanted) and bits == parameters.tobytes()
 
     def expected(self, stage: int, commit: int) -> Vector:

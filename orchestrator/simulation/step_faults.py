@@ -28,3 +28,9 @@ def random_faults(rng: random.Random, names: list[str], seconds: float, most: in
             value = rng.choice([5.0, 30.0])
         faults.append(Fault(at, kind, who, length, value))
     return sorted(faults, key=lambda fault: fault.at)
+
+
+def stage_dies(rng: random.Random, names: list[str], seconds: float) -> list[Fault]:
+    """All who hold a stage crash at nearly the same time within `seconds`, and come back one after the other."""
+    at = rng.uniform(2.0, seconds)
+    return [Fault(at + rng.uniform(0.0, 1.0), "crash", (name,), rng.uniform(1.0, 15.0)) for name in names]

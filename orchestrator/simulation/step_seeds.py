@@ -14,6 +14,7 @@ import random
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from actors.faults.schedule import Fault as Scheduled
 from actors.faults.schedule import parse_all
@@ -21,7 +22,7 @@ from actors.steps.participant import Participant
 from orchestrator.simulation.faults import Fault
 from orchestrator.simulation.network import Quality
 from orchestrator.simulation.seeds import parser, run_seeds
-from orchestrator.simulation.step_faults import random_faults
+from orchestrator.simulation.step_faults import random_faults, stage_dies
 from orchestrator.simulation.step_world import BUILD_S, StepWorld
 from orchestrator.simulation.trace import Trace
 
@@ -47,16 +48,22 @@ def build(seed: int, make: type[Participant] = Participant) -> tuple[StepWorld, 
     names = names_of(layout)
     needed = ("s0r0", f"s{len(layout) - 1}r0")
     poor = [name for name in names if name not in needed and rng.random() < 0.5] if rng.random() < 0.15 else []
-    changes = {
+    changes: dict[str, Any] = {
         "microbatches": rng.choice([2, 6, 9]),
         "in_flight": rng.choice([1, 3, 3, 8]),
         "floor_s": rng.choice([3.0, 10.0, 10.0]),
         "beat_s": rng.choice([0.3, 1.0, 1.0, 2.0]),
         "validate_every": rng.choice([0, 1, 2]),
     }
+    disk = random.Random(f"disk {seed}")
+    changes["keep_every"] = disk.choice([0, 1, 2, 3])
+    changes["durable"] = disk.random() < 0.7
     compute = rng.choice([0.1, 0.3, 0.8])
     world = StepWorld(seed, layout, quality, Trace(), make, None, compute, poor, **changes)
-    return world, random_faults(rng, names, FAULTS_S, rng.choice([2, 4, 4, 8]))
+    faults = random_faults(rng, names, FAULTS_S, rng.choice([2, 4, 4, 8]))
+    if disk.random() < 0.3:
+        faults += stage_dies(disk, [name for name in names if name.startswith(f"s{disk.randrange(len(layout))}")], 25.0)
+    return world, sorted(faults, key=lambda fault: fault.at)
 
 
 def one(seed: int, make: type[Participant] = Participant, faults: Sequence[Fault] | None = None) -> Counter[str]:

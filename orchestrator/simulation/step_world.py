@@ -15,9 +15,12 @@ from actors.faults.trigger import Trigger, phases_of
 from actors.records import CommitRecord, Traffic
 from actors.steps import events
 from actors.steps.context import StepSetup
+from actors.steps.eras import Returns, origin
 from actors.steps.events import Job, JobKind
 from actors.steps.participant import Participant
 from actors.steps.view import Voter
+from actors.steps.vote import Vote
+from checkpoint.shelf import KEPT
 from orchestrator.simulation.exact_model import (
     LENGTH,
     Engine,
@@ -73,6 +76,7 @@ class StepWorld(World):
         make: builds a participant's core; planted bugs come in here.
         meddle: may replace what a participant (by name) wants done.
         without_corpus: names of participants that have no data.
+        durable: whether disks keep votes and states when a process dies.
     """
 
     def __init__(
@@ -85,6 +89,7 @@ class StepWorld(World):
         meddle: Callable[[str, Any], list[Any]] | None = None,
         compute_s: float = 0.3,
         without_corpus: Collection[str] = (),
+        durable: bool = True,
         **changes: Any,
     ) -> None:
         super().__init__(seed, quality or Quality(0.02, 0.02), events.Tick(), trace)
@@ -104,6 +109,13 @@ class StepWorld(World):
             )
         )
         self.engines: dict[str, Engine] = {}
+        self.votes: dict[str, Vote] = {}
+        """Peer -> what is on its disk; empty where disks do not survive."""
+        self.disks: dict[str, dict[tuple[int, int, int], Vector]] = {}
+        """Peer -> (stage, era, commit) -> state."""
+        self.durable = durable
+        self.returns: Returns = ()
+        """The longest that was decided."""
         self.lives = {member.peer_id: 1 for member in self.members}
         self.placed = {member.peer_id: member.stage for member in self.members}
         """Which stage each process is started for; -1 for those who come later and are given one."""
@@ -211,6 +223,7 @@ class StepWorld(World):
         def ready() -> events.Event:
             engine.built = True
             data_ok = node.name not in self._without_corpus
+            self.deliver(node, node.life, events.Kept(self._on_disk(node)))
             return events.LocalReady(parameter_hash(member.stage, engine.parameters), 1, data_ok, LENGTH, LENGTH + 1)
 
         self._job(node, 0.0, ready, building=True)
@@ -259,12 +272,15 @@ class StepWorld(World):
     def _apply(self, node: Node, effect: events.ApplyUpdate) -> None:
         engine, stage = self.engines[node.peer], self.stage(node)
         self.say(node, ("apply", str(effect.step)))
+        returns = self._returns(node)
         if effect.step not in self.decided:
             raise self.violation(f"{node.name} applies step {effect.step}, which was not decided")
 
         def work() -> events.Event:
             engine.apply(effect.average)
-            if engine.commit != effect.step + 1 or not self.model.right(stage, engine.commit, engine.parameters):
+            if engine.commit != effect.step + 1 or not self.model.right(
+                stage, engine.commit, engine.parameters, returns
+            ):
                 raise self.violation(f"{node.name} holds other parameters after commit {engine.commit} than it should")
             return events.Applied(effect.step, parameter_hash(stage, engine.parameters))
 
@@ -297,6 +313,16 @@ class StepWorld(World):
             case events.LoadState(commit, values):
                 self.say(node, ("load", str(commit)))
                 self._job(node, self.load_s, lambda: self._load(node, engine, commit, values))
+            case events.KeepVote(vote):
+                self.votes[node.peer] = vote
+            case events.KeepState(era, commit):
+                self._job(node, 0.0, lambda: self._keep(node, engine, era, commit))
+            case events.DropState(era, commit):
+                self.disks.get(node.peer, {}).pop((self.stage(node), era, commit), None)
+                self.kernel.after(0.0, self.deliver, node, node.life, events.Kept(self._on_disk(node)))
+            case events.RestoreState(era, commit):
+                self.say(node, ("restore", str(commit)))
+                self._job(node, self.load_s, lambda: self._restore(node, engine, era, commit))
             case events.RestartShards(reason):
                 self.lose_shards(node, reason)
             case events.Serve():
@@ -340,16 +366,57 @@ class StepWorld(World):
 
     def _load(self, node: Node, engine: Engine, commit: int, values: Vector) -> events.Event:
         engine.load(values)
-        if engine.commit != commit or not self.model.right(self.stage(node), commit, engine.parameters):
+        if engine.commit != commit or not self.model.right(
+            self.stage(node), commit, engine.parameters, self._returns(node)
+        ):
             raise self.violation(f"{node.name} takes over a state that is not commit {commit}")
         return events.StateLoaded(commit, parameter_hash(self.stage(node), engine.parameters))
+
+    def _returns(self, node: Node) -> Returns:
+        return self.core(node).context.decision.returns
+
+    def _on_disk(self, node: Node) -> frozenset[tuple[int, int]]:
+        mine = self.stage(node)
+        return frozenset((era, commit) for stage, era, commit in self.disks.get(node.peer, ()) if stage == mine)
+
+    def _keep(self, node: Node, engine: Engine, era: int, commit: int) -> None:
+        """Export now; on disk a while later, if the process still runs then."""
+        if engine.commit != commit:
+            raise self.violation(f"{node.name} keeps commit {engine.commit} as {commit}")
+        state, stage = engine.state(), self.stage(node)
+        self.kernel.after(
+            self.kernel.rng.uniform(0.05, 1.0), self._written, node, node.life, (stage, era, commit), state
+        )
+
+    def _written(self, node: Node, life: int, key: tuple[int, int, int], state: Vector) -> None:
+        if node.life != life:
+            return
+        disk = self.disks.setdefault(node.peer, {})
+        disk[key] = state
+        for old in sorted(one for one in disk if one[0] == key[0])[:-KEPT]:
+            del disk[old]
+        self.deliver(node, life, events.Kept(self._on_disk(node)))
+
+    def _restore(self, node: Node, engine: Engine, era: int, commit: int) -> events.Event:
+        stage = self.stage(node)
+        engine.load(self.disks[node.peer][stage, era, commit])
+        if engine.commit != commit or not self.model.right(stage, commit, engine.parameters, self._returns(node)):
+            raise self.violation(f"{node.name} restores a state that is not commit {commit}")
+        return events.Restored(commit, parameter_hash(stage, engine.parameters))
 
     def _committed(self, node: Node, record: CommitRecord) -> None:
         self.say(node, record)
         for peer in self.nodes:  # news of the mesh repeat what is known
             if self._seen.get((node.peer, peer), ("", 0))[0] == "up" and self.kernel.rng.random() < 0.2:
                 self.kernel.after(self.kernel.rng.random() * 0.1, self._repeat_up, node, node.life, peer)
-        known = self.decided.setdefault(record.step, record)
+        if len(self._returns(node)) > len(self.returns):
+            self.returns = self._returns(node)
+        known = self.decided.get(record.step, record)
+        if record.era > known.era:
+            known = record  # it was given up, and trained again
+        elif record.era < known.era:
+            return
+        self.decided[record.step] = known
         self.committed_at.setdefault(record.step, self.now)
         if known != record:
             raise self.violation(f"{node.name} commits another step {record.step} than others did")
@@ -366,7 +433,9 @@ class StepWorld(World):
             if counted != list(range(self.setup.microbatches)):
                 raise self.violation(f"step {record.step}: stage {stage} counted {counted}")
             hashes = {record.hashes[name] for name in names if name in record.hashes}
-            if len(hashes) != 1 or not self.model.right(stage, record.step, parameters_of(hashes.pop())):
+            if len(hashes) != 1 or not self.model.right(
+                stage, record.step, parameters_of(hashes.pop()), self.returns[: record.era]
+            ):
                 raise self.violation(f"step {record.step}: stage {stage} does not hold what it should")
 
     # --- faults -----------------------------------------------------------------------------------------------------
@@ -394,9 +463,14 @@ class StepWorld(World):
         before = self.core(node).context.me
         self.lives[node.peer] += 1
         self.finished.discard(node.name)
-        me = Voter(before.peer_id, self.lives[node.peer], before.name, self.placed[node.peer])
+        if not self.durable:
+            self.votes.pop(node.peer, None)
+            self.disks.pop(node.peer, None)
+        vote = self.votes.get(node.peer)
+        stage = vote.decision.assigned[node.peer][-1] if vote is not None else self.placed[node.peer]
+        me = Voter(before.peer_id, vote.life if vote is not None else self.lives[node.peer], before.name, stage)
         members = () if self.decided or self.slots_begun else self.members
-        return self._make(self.setup, me, members, Traffic, self.now, lambda message: True)
+        return self._make(self.setup, me, members, Traffic, self.now, lambda message: True, 0, vote)
 
     def restart(self, node: Node, *, memory: bool) -> None:
         """Start it again."""
@@ -404,7 +478,7 @@ class StepWorld(World):
             del self._seen[key]
         super().restart(node, memory=memory)
         self.engines[node.peer] = Engine()
-        if self.placed[node.peer] >= 0:
+        if self.stage(node) >= 0:
             self._build(node)
         self.review()
 
@@ -549,15 +623,22 @@ class StepWorld(World):
     def hopeless(self) -> str:
         """Why this run cannot go on whatever happens: empty when it can."""
         newest = max((self.core(node).context.decision for node in self.nodes.values()), key=lambda d: d.slot)
-        alive = {(node.peer, self.lives[node.peer]) for node in self.nodes.values() if self._runs(node)}
+        alive = {(node.peer, self.core(node).context.me.life) for node in self.nodes.values() if self._runs(node)}
         voters = [m for m in newest.members if (m.peer_id, m.life) in alive or newest.view_number == 0]
         if len(voters) < newest.view.quorum:
             return "majority lost"
         for stage in range(self.setup.stages):
             replicas = [node for node in self.nodes.values() if self.stage(node) == stage]
-            if not any(self._holds(node, newest.step) for node in replicas):
+            if not any(self._holds(node, newest.step) for node in replicas) and not self._can_return(newest.returns):
                 return "stage lost"
         return ""
+
+    def _can_return(self, returns: Returns) -> bool:
+        """Whether those who run have kept a commit of every stage."""
+        kept: dict[int, set[int]] = {stage: set() for stage in range(self.setup.stages)}
+        for node in filter(self._runs, self.nodes.values()):
+            kept[self.stage(node)] |= {commit for era, commit in self._on_disk(node) if origin(returns, commit) == era}
+        return bool(set.intersection(*kept.values()))
 
     def _runs(self, node: Node) -> bool:
         return node.condition in (Condition.UP, Condition.PAUSED)

@@ -23,7 +23,7 @@ class Pace:
 
     def add(self, record: CommitRecord) -> None:
         """Take a decided step; older than the last one, it changes nothing."""
-        if self.last is not None and record.step < self.last.step:
+        if self.last is not None and (record.era, record.step) < (self.last.era, self.last.step):
             return
         if record.validation_loss is not None:
             self.validation = record.validation_loss

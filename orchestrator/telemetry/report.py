@@ -23,8 +23,9 @@ OUTCOMES = ("finished", "failed", "stopped")
 class Report:
     """Collects records in any order, repeats included, and builds the report from them at any time.
 
-    A record is known by (step, commit). A repeat of it is dropped; another record under the same key, as after going
-    back to a checkpoint, takes its place. The same class serves `reference` runs, which have no participants.
+    A record is known by (step, commit). A repeat of it is dropped; another record under the same key takes its place.
+    The first record of a later era replaces all that was committed from its step on: those steps are lost. The same
+    class serves `reference` runs, which have no participants.
     """
 
     def __init__(
@@ -41,6 +42,9 @@ class Report:
         self._clock = clock
         self._records: dict[tuple[int, int], tuple[CommitRecord, float]] = {}
         self._events: dict[tuple[float, str, str, str], Event] = {}
+        self._eras: dict[int, int] = {}
+        """Era -> its first step."""
+        self._steps_lost = 0
         self._lanes = Lanes()
         self._started = clock()
         self._ended: float | None = None
@@ -53,8 +57,21 @@ class Report:
         known = self._records.get(key)
         if known is not None and _same(known[0], record):
             return False
+        if any(record.era < era and record.step >= step for era, step in self._eras.items()):
+            return False
+        self._begin_era(record)
         self._records[key] = (record, self._clock() if at is None else at)
         return True
+
+    def _begin_era(self, record: CommitRecord) -> None:
+        """The run has returned to an earlier commit: what it had committed beyond that is of no use any more."""
+        if record.era == 0 or self._eras.get(record.era, record.step + 1) <= record.step:
+            return
+        self._eras[record.era] = record.step
+        given_up = [key for key, (old, _) in self._records.items() if old.era < record.era and key[0] >= record.step]
+        self._steps_lost += sum(not validates_only(self._records[key][0]) for key in given_up)
+        for key in given_up:
+            del self._records[key]
 
     def add_event(self, event: Event) -> bool:
         """Take an event. False for one that is already known."""
@@ -103,7 +120,8 @@ class Report:
             "steps": steps,
             "validation": validation,
             "events": [vars(event) for event in sorted(self._events.values(), key=lambda event: event.time)],
-            "totals": totals(steps, validation) | {"outcome": self._outcome, "failure": self._failure},
+            "totals": totals(steps, validation)
+            | {"steps_lost": self._steps_lost, "outcome": self._outcome, "failure": self._failure},
         }
         clean: dict[str, Any] = plain(document)
         return clean
@@ -143,6 +161,7 @@ def _step(record: CommitRecord, at: float) -> dict[str, Any]:
         "control_bytes": record.control_bytes,
         "leader": record.leader,
         "view": record.view,
+        "era": record.era,
         "stages": record.stages,
         "counted": record.counted,
         "hashes": record.hashes,

@@ -42,7 +42,10 @@ def _speed(report: Mapping[str, Any]) -> Markup:
 
 def _tokens(report: Mapping[str, Any]) -> Markup:
     steps = report["totals"]["steps"]
-    return _tile("Trained", count(report["totals"]["tokens"]), "tokens", f"in {steps} step{'' if steps == 1 else 's'}")
+    lost = report["totals"].get("steps_lost", 0)
+    more = f"; {lost} more were lost" if lost else ""
+    in_steps = f"in {steps} step{'' if steps == 1 else 's'}{more}"
+    return _tile("Trained", count(report["totals"]["tokens"]), "tokens", in_steps)
 
 
 def _participants(report: Mapping[str, Any]) -> Markup | None:

@@ -68,8 +68,9 @@ class WandbSink:
     def _work(self) -> None:
         try:
             run = self._start()
+            run.define_metric("*", step_metric="step")  # a run that returns to an earlier commit has steps twice
             while (waiting := self._next()) is not None:
-                run.log(waiting, step=waiting["step"])
+                run.log(waiting)
             run.finish(exit_code=self._exit_code)
         except BaseException as error:  # wandb also raises SystemExit and KeyboardInterrupt; none may pass
             log.warning("wandb is switched off: %s: %s", type(error).__name__, error)

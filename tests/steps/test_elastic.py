@@ -10,6 +10,7 @@ import pytest
 
 from actors.steps import assignment, balance, change, events, leader
 from actors.steps.balance import best_move
+from actors.steps.context import Context
 from actors.steps.follower import Follower
 from actors.steps.survey import Survey
 from orchestrator.simulation import elastic_seeds
@@ -57,7 +58,13 @@ def test_planted_active_one_commit_early(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(change, "_admissible", early)
     monkeypatch.setattr(change, "_vouched", lambda *given: True)
     monkeypatch.setattr(Survey, "workers", _workers_too_early)
+    monkeypatch.setattr(Context, "ready", property(_ready_too_early))
     assert caught()
+
+
+def _ready_too_early(self: Context) -> bool:
+    """A newcomer works with the parameters of the commit before."""
+    return self.held == self.step or (self.me.name.startswith("new") and self.held == self.step - 1 > 0)
 
 
 def _workers_too_early(self: Survey) -> list[str]:

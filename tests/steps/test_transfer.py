@@ -20,7 +20,7 @@ from orchestrator.simulation.trace import Trace
 def vector(length: int = 23, smallest: int = 2) -> tuple[Any, Cutting, Offer]:
     values = np.arange(length, dtype=np.float32)
     cutting = Cutting(length, smallest)
-    return values, cutting, Offer(Part.STATE, 5, cutting.hashes(values), "hash", 1.0, 1)
+    return values, cutting, Offer(Part.STATE, 5, 0, cutting.hashes(values), "hash", 1.0, 1)
 
 
 def test_chunks_cover_a_vector_and_do_not_overlap() -> None:

@@ -95,6 +95,24 @@ def test_another_record_of_the_same_commit_replaces_it() -> None:
     assert report.to_dict()["totals"]["steps"] == 1
 
 
+def test_a_return_to_an_earlier_commit_replaces_what_was_committed_beyond_it() -> None:
+    report = Report("r")
+    records = list(runs.commits(10, []))
+    first = records[:8]
+    again = [dataclasses.replace(record, loss=1.5, era=1) for record in records[5:]]
+    for one in (*first, *again[:2]):
+        report.add_commit(one)
+    document = report.to_dict()
+    assert [step["step"] for step in document["steps"]] == list(range(7)), "what was given up is not told any more"
+    assert document["totals"]["steps_lost"] == 3
+    for one in (first[6], first[7], *again, *first):  # told again by others, in any order
+        report.add_commit(one)
+    steps = report.to_dict()["steps"]
+    assert [step["step"] for step in steps] == list(range(10))
+    assert [step["era"] for step in steps] == [0] * 5 + [1] * 5
+    assert report.to_dict()["totals"]["steps_lost"] == 3
+
+
 def test_events_are_known_once() -> None:
     report = Report("r")
     assert report.add_event(Event(1.0, "lost", "ada", "x"))

@@ -1,0 +1,76 @@
+"""States on the own disk: one every so many commits, for the day when nobody holds the stage any more."""
+
+from __future__ import annotations
+
+from actors.steps.context import Context
+from actors.steps.eras import origin
+from actors.steps.events import DropState, KeepState, RestoreState
+
+
+class Archive:
+    """Writes and restores states of the own stage."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._asked = -1
+        """Commit that was last asked to be written."""
+        self._dropped: set[tuple[int, int]] = set()
+
+    def kept(self, states: frozenset[tuple[int, int]]) -> None:
+        """These are on disk now. What was to be restored and is not among them could not be read."""
+        context = self._context
+        context.kept = states
+        self.tidy()
+        if context.restoring and not self._can_restore():
+            context.restoring = False
+            context.waits.cancel(("load",))
+
+    def tidy(self) -> None:
+        """What is kept of eras that were given up goes: the newest that count should stay."""
+        context = self._context
+        returns = context.decision.returns
+        for era, commit in sorted(context.kept - self._dropped):
+            if era <= len(returns) and era != origin(returns, commit):
+                self._dropped.add((era, commit))
+                context.out.append(DropState(era, commit))
+
+    def keep(self) -> None:
+        """Write the state down, if it is time."""
+        context = self._context
+        every, commit = context.setup.keep_every, context.held
+        if not every or commit % every or commit in (self._asked, *context.returnable):
+            return
+        self._asked = commit
+        context.out.append(KeepState(origin(context.decision.returns, commit), commit))
+
+    def restore(self) -> bool:
+        """Read the very state that the step needs, if it is on disk; returns whether it is on its way."""
+        context = self._context
+        if not context.restoring and self._can_restore():
+            context.restoring = True
+            context.waits.start(context.now, ("load",), "load", f"the shards of {context.me.name} took no state")
+            context.out.append(RestoreState(origin(context.decision.returns, context.step), context.step))
+        return context.restoring
+
+    def _can_restore(self) -> bool:
+        context = self._context
+        return context.step > 0 and context.step in context.returnable
+
+    def restored(self, commit: int, parameter_hash: str) -> None:
+        """The state is in the shards."""
+        context = self._context
+        if not context.restoring:
+            return
+        context.restoring = False
+        context.waits.done(context.now, ("load",))
+        context.held, context.parameter_hash = commit, parameter_hash
+        context.note("restored", f"{context.me.name} has restored commit {commit} of its stage from its disk")
+
+    def lost(self) -> None:
+        """The shards are gone, with what was asked of them."""
+        self._asked, self._context.restoring = -1, False
+
+    def moved(self) -> None:
+        """Another stage is ours: what is kept of the one before is of no use."""
+        self._context.kept = frozenset()
+        self.lost()

@@ -1,0 +1,147 @@
+"""A whole stage dies, on real processes: each policy; and SIGTERM and a spot instance's notice, which lose nothing."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from orchestrator.bench_elastic import Bench
+from orchestrator.verify import problems
+from tests.system.conftest import SMALL, Cluster
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+SETTINGS = [
+    *SMALL,
+    "layout.stages=2",
+    "layout.max_model_share=0.7",
+    "train.microbatches=4",
+    "optimizer.name=sgd",
+    "optimizer.lr=0.03",
+    "optimizer.clip=0",
+    "optimizer.schedule=constant",
+    "emulate.tokens_per_s=1000",
+    "train.keep_every=4",
+]
+
+
+def details(report: dict[str, Any], kind: str) -> list[str]:
+    """What was said of that kind."""
+    return [event["detail"] for event in report["events"] if event["kind"] == kind]
+
+
+def test_wait_the_run_returns_to_what_was_kept_and_ends_as_undisturbed(cluster: Cluster) -> None:
+    """Two participants, a majority of two: the vote of the one that dies is on its disk, as is its state."""
+    bench = Bench(cluster.address, cluster.keeper, cluster.output)
+    settings = [*SETTINGS, "layout.replicas=1", "train.steps=16"]
+    reference = bench.run("reference", settings, "returns-plain")
+    report = bench.run("simulate", [*settings, "faults=[kill stage-1 at step 10]"], "returns", seconds=240)
+    assert problems(report, reference, 16, 4) == []
+    found = {re.search(r"up step (\d+) and returns to commit (\d+)", text) for text in details(report, "returned")}
+    step, commit = next((int(match[1]), int(match[2])) for match in found if match is not None)
+    assert commit % 4 == 0 and report["totals"]["steps_lost"] == step - commit > 0
+    assert {row["step"]: row["era"] for row in report["steps"]} == {n: int(n >= commit) for n in range(16)}
+    assert bench.orphans() == 0
+
+
+def test_stop_the_run_ends_and_says_why(cluster: Cluster) -> None:
+    bench = Bench(cluster.address, cluster.keeper, cluster.output)
+    settings = [*SETTINGS, "layout.replicas=1", "train.steps=40", "train.lost_stage=stop"]
+    report = bench.run("simulate", [*settings, "faults=[kill stage-1 at step 6]"], "stops", seconds=240)
+    assert report["totals"]["outcome"] == "failed"
+    assert "stage 1 has lost everybody" in report["totals"]["failure"]
+    assert "train.lost_stage=stop" in report["totals"]["failure"]
+    assert bench.orphans() == 0
+
+
+def test_spare_goes_on_with_the_stage_and_no_step_is_lost(cluster: Cluster) -> None:
+    bench = Bench(cluster.address, cluster.keeper, cluster.output)
+    settings = [*SETTINGS, "layout.replicas=1", "train.steps=40", "train.lost_stage=spare", "layout.spares=1"]
+    reference = bench.run("reference", settings, "spare-plain")
+    report = bench.run("simulate", [*settings, "churn=[remove stage-1/0 at step 22]"], "spare", seconds=280)
+    assert problems(report, reference, 40, 4) == []
+    assert report["totals"]["steps_lost"] == 0
+    spare = next(text.split()[0] for text in details(report, "assigned") if "stage 1 as a spare" in text)
+    counted = {step["step"]: step["counted"].get(spare, []) for step in report["steps"]}
+    assert not any(counted[step] for step in range(20)) and len(counted[39]) == 4
+    assert bench.orphans() == 0
+
+
+class Metadata(http.server.BaseHTTPRequestHandler):
+    """A cloud's metadata service that gives notice when it is told to."""
+
+    notice = threading.Event()
+
+    def do_GET(self) -> None:
+        """As Google Cloud answers."""
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"TRUE" if self.notice.is_set() else b"FALSE")
+
+    def log_message(self, *given: Any) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def metadata() -> Iterator[str]:
+    """Address of a metadata service."""
+    Metadata.notice.clear()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Metadata) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def after(bench: Bench, run_id: str, steps: int, what: Callable[[], None]) -> None:
+    """Do something when so many steps are committed."""
+    journal = bench.folder / run_id / "metrics.jsonl"
+
+    def watch() -> None:
+        while not (journal.exists() and journal.read_text().count("\n") >= steps):
+            time.sleep(0.1)
+        what()
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def test_a_spot_instance_goes_when_the_cloud_says_so(cluster: Cluster, metadata: str) -> None:
+    """Here all are on that machine: one of each stage goes, and the last ones stay as long as the run needs them."""
+    bench = Bench(cluster.address, cluster.keeper, cluster.output)
+    settings = [*SETTINGS, "layout.replicas=2", "train.steps=40"]
+    reference = bench.run("reference", settings, "spot-plain")
+    after(bench, "spot", 8, Metadata.notice.set)
+    cloud = ["mesh.spot=gcp", f"mesh.spot_url={metadata}"]
+    report = bench.run("simulate", [*settings, *cloud], "spot", seconds=280)
+    assert problems(report, reference, 40, 4) == []
+    assert sorted(report["steps"][-1]["stages"].values()) == [0, 1]
+    assert all("gcp takes this spot instance back" in text for text in details(report, "leaving"))
+    assert len(details(report, "leaving")) == 4
+    assert bench.orphans() == 0
+
+
+def test_sigterm_lets_a_participant_go_politely(cluster: Cluster) -> None:
+    bench = Bench(cluster.address, cluster.keeper, cluster.output)
+    settings = [*SETTINGS, "layout.replicas=2", "train.steps=24"]
+    reference = bench.run("reference", settings, "term-plain")
+
+    def term() -> None:
+        pid = next(one.pid for one in bench.actors() if "MeshActor" in one.cmdline()[0])
+        os.kill(pid, signal.SIGTERM)
+
+    after(bench, "term", 8, term)
+    report = bench.run("simulate", settings, "term", seconds=240)
+    assert problems(report, reference, 24, 4) == []
+    (left,) = [event["participant"] for event in report["events"] if event["kind"] == "left"]
+    assert any("SIGTERM" in text and left in text for text in details(report, "leaving"))
+    assert len(report["steps"][-1]["stages"]) == 3
+    named = re.compile(rf"\b{left}\b")
+    assert not [text for kind in ("suspect", "dead", "lost") for text in details(report, kind) if named.search(text)]
+    assert bench.orphans() == 0
