@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ from sharding.codecs.raw import share_memory
 from sharding.codecs.registry import build_codec
 from sharding.config import ModelConfig, OptimizerConfig
 from sharding.loss import mean_cross_entropy
+from sharding.named import NamedState, StateSlice
 from sharding.optimizer import build_optimizer, set_learning_rate
 from sharding.partition import StageSpec
 from sharding.process_group import import_deepspeed, join_group
@@ -91,6 +92,7 @@ class StageEngine:
         elements = self.parameters_count
         parts = (self._parameters, self._optimizer, spec.optimizer, spec.zero)
         self._state = FlatState(*parts, self.full_parameters, elements)
+        self._named = NamedState(self._parameters, self._shapes, self._optimizer, spec.optimizer, spec.world)
         self._accumulator = Accumulator(self._shapes, spec.world, spec.rank, self.device)
         self._stash: dict[Key, tuple[Tensor, Tensor]] = {}
         self._counted: set[Key] = set()
@@ -198,6 +200,27 @@ class StageEngine:
         self.discard()
         self._state.load(flat)
 
+    # Its whole state, by name
+
+    def state_inventory(self) -> tuple[StateSlice, ...]:
+        """Return what `named_state` yields, in its order; without values."""
+        return self._named.inventory()
+
+    def named_state(self, names: Collection[str] | None = None) -> Iterator[tuple[StateSlice, Tensor]]:
+        """Yield the state's tensors, all or those of `names`, one at a time; on all ranks together.
+
+        fp32 on the CPU. They may share the engine's memory: not to be written to, nor kept beyond the next update.
+        """
+        return self._named.export(names)
+
+    def load_named_state(self, tensors: Iterable[tuple[StateSlice, Tensor]]) -> None:
+        """Take over a state from any layout; what was accumulated and stashed is forgotten.
+
+        Raises ValueError when a tensor is missing, unknown, twice there or of another shape.
+        """
+        self.discard()
+        self._named.load(tensors)
+
     # What it holds
 
     @property
@@ -211,10 +234,7 @@ class StageEngine:
 
     def full_parameters(self) -> Iterable[tuple[str, Tensor]]:
         """Yield every parameter whole, in fp32 (master weights), one at a time; on all ranks together."""
-        for name, parameter in sorted(self._parameters.items()):
-            master = self._utils.safe_get_full_fp32_param(parameter)
-            value = parameter if master is None else master
-            yield name, value.detach().to("cpu", torch.float32).reshape(self._shapes[name]).contiguous()
+        return ((name, self._named.whole(name)) for name in sorted(self._parameters))
 
     def parameter_hash(self) -> str:
         """Return the hash of all parameters in fp32, in name order; the same for every ZeRO stage and world."""

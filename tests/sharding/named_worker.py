@@ -1,0 +1,110 @@
+"""One rank. Trains engines, moves their named state into others of another layout, and trains both on.
+
+python -m tests.sharding.named_worker RANK WORLD RENDEZVOUS PAIRS FOLDER DTYPE OPTIMIZER
+
+PAIRS `write`: trains on every ZeRO stage and saves its named state. PAIRS `0>1,2>2,...`: takes over the state that was
+saved on the first ZeRO stage on the second. Each prints, for every pair, the losses and the hash that follow.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sharding.config import ModelConfig, OptimizerConfig
+from sharding.engine import EngineSpec, StageEngine
+from sharding.named import StateSlice
+from sharding.partition import StageSpec, whole_stage
+
+STEPS, MORE = 3, 2
+
+Build = Callable[[int, int], StageEngine]
+"""From ZeRO stage and seed."""
+
+
+def build(zero: int, seed: int, model: ModelConfig, optimizer: str, ranks: dict[str, Any]) -> StageEngine:
+    """Return an engine of the whole model."""
+    config = OptimizerConfig(name=optimizer, lr=1e-2, clip=0.0, momentum=0.9 * (optimizer == "sgd"))
+    stage: StageSpec = whole_stage(model)
+    spec = EngineSpec(
+        model=model, stage=stage, optimizer=config, zero=zero, seed=seed, total_steps=20, device="cpu", **ranks
+    )
+    return StageEngine(spec)
+
+
+def train(engine: StageEngine, step: int) -> float:
+    """Train on this rank's half of the step's data, or on both; return the loss of the whole."""
+    data = np.random.default_rng(step).integers(0, 64, (2, 9)).astype(np.int32)
+    world, rank = engine.spec.world, engine.spec.rank
+    mine = data[rank * (2 // world) : (rank + 1) * (2 // world)]
+    x, labels = np.ascontiguousarray(mine[:, :-1]), np.ascontiguousarray(mine[:, 1:])
+    loss = torch.tensor(engine.loss((step, 0), x, labels, 1.0 / world).loss / world, dtype=torch.float64)
+    if world > 1:
+        torch.distributed.all_reduce(loss)
+    engine.apply(engine.export_gradient(), 1.0, step)
+    return float(loss)
+
+
+def after(engine: StageEngine) -> dict[str, Any]:
+    """What the next steps give."""
+    before = engine.parameter_hash()
+    losses = [train(engine, step) for step in range(STEPS, STEPS + MORE)]
+    return {"before": before, "losses": losses, "after": engine.parameter_hash()}
+
+
+def write(zero: int, build_on: Build, folder: Path, rank: int) -> dict[str, Any]:
+    """Train, save, train on."""
+    engine = build_on(zero, 0)
+    for step in range(STEPS):
+        train(engine, step)
+    state = [(one, values.clone()) for one, values in engine.named_state()]
+    assert [one for one, _ in state] == list(engine.state_inventory())
+    if rank == 0:
+        torch.save([(vars(one), values) for one, values in state], folder / f"{zero}.pt")
+    return after(engine)
+
+
+def read(source: int, zero: int, build_on: Build, folder: Path) -> dict[str, Any]:
+    """Take over, compare, train on."""
+    saved = torch.load(folder / f"{source}.pt", weights_only=True)
+    engine = build_on(zero, 1)
+    if zero % 2:
+        train(engine, 0)  # its optimizer has a state of its own already
+
+    def stream() -> Iterator[tuple[StateSlice, torch.Tensor]]:
+        for fields, values in reversed(saved):
+            yield StateSlice(**fields), values
+
+    engine.load_named_state(stream())
+    for (one, values), (fields, expected) in zip(engine.named_state(), saved, strict=True):
+        assert vars(one) == fields
+        assert values.numpy().tobytes() == expected.numpy().tobytes(), f"{one.name} did not arrive"
+    return after(engine)
+
+
+def main() -> None:
+    """See the file's docstring."""
+    rank, world, rendezvous, pairs, folder, dtype, optimizer = sys.argv[1:]
+    model = ModelConfig(width=32, layers=2, heads=4, kv_heads=2, ffn=48, vocab_size=64, dtype=dtype)
+    ranks = {"rank": int(rank), "world": int(world), "rendezvous": rendezvous}
+
+    def build_on(zero: int, seed: int) -> StageEngine:
+        return build(zero, seed, model, optimizer, ranks)
+
+    if pairs == "write":
+        out = {str(zero): write(zero, build_on, Path(folder), int(rank)) for zero in range(4)}
+    else:
+        out = {pair: read(int(pair[0]), int(pair[2]), build_on, Path(folder)) for pair in pairs.split(",")}
+    sys.stdout.write("\n" + json.dumps(out) + "\n")
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
