@@ -1,0 +1,89 @@
+"""One box of a tensor as torch.save's bytes, and back from its own bytes. Imports torch when it is used."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import TYPE_CHECKING
+
+from checkpoint.slices import Slice
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def append_entry(buffer: io.BytesIO, values: Tensor) -> tuple[int, int, int]:
+    """Append what `torch.save` makes of a tensor; return (offset, length, payload), positions in the buffer.
+
+    The same values give the same bytes. The archive's own checksums are left out, as our hashes cover it.
+    """
+    import torch
+
+    offset = buffer.seek(0, io.SEEK_END)
+    values = values.detach().cpu().contiguous()
+    if values.untyped_storage().nbytes() != values.nbytes:
+        values = values.clone()  # torch.save writes the whole storage of a view
+    checksums = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(values, buffer)
+    finally:
+        torch.serialization.set_crc32_options(checksums)
+    length = buffer.seek(0, io.SEEK_END) - offset
+    with buffer.getbuffer() as view:
+        payload = _payload(view[offset : offset + length], values.nbytes)
+    return offset, length, offset + payload
+
+
+def _payload(entry: memoryview, size: int) -> int:
+    """Where in torch.save's archive the tensor's bytes begin; it stores them uncompressed."""
+    with zipfile.ZipFile(_Readable(entry)) as archive:
+        (info,) = [one for one in archive.infolist() if one.filename.endswith("/data/0")]
+        assert info.compress_type == zipfile.ZIP_STORED and info.file_size == size
+        header = entry[info.header_offset : info.header_offset + 30]
+        names = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+        return info.header_offset + 30 + names
+
+
+class _Readable(io.RawIOBase):
+    """A file over a memoryview, without a copy."""
+
+    def __init__(self, view: memoryview) -> None:
+        super().__init__()
+        self._view, self._at = view, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: len(self._view)}[whence]
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        stop = len(self._view) if size is None or size < 0 else min(len(self._view), self._at + size)
+        data = bytes(self._view[self._at : stop])
+        self._at = max(self._at, stop)
+        return data
+
+
+def empty(box: Slice) -> Tensor:
+    """Return a tensor of a box's type and size, without values."""
+    import torch
+
+    return torch.empty(box.sizes, dtype=getattr(torch, box.dtype))
+
+
+def from_bytes(data: memoryview, box: Slice) -> Tensor:
+    """Return the tensor of a box over the bytes of `data`, shape box.sizes; not to be written to."""
+    import torch
+
+    if not box.elements:
+        return empty(box)
+    flat = torch.frombuffer(data, dtype=getattr(torch, box.dtype), count=box.elements)
+    return flat.reshape(box.sizes)

@@ -1,0 +1,181 @@
+"""Writes one part of a stage: tensors come one at a time, files of bounded size go out behind them.
+
+Memory is bounded whatever the size of the part: one file that is being filled and at most `in_flight` that are being
+hashed and put by other threads. A file goes out whole or not at all, and the index, which names all of them with
+their hashes, goes out last.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from checkpoint.entry import append_entry
+from checkpoint.errors import CheckpointError
+from checkpoint.hashing import block_digests, digest
+from checkpoint.index import DataFile, Entry, PartIndex
+from checkpoint.names import CheckpointId, check_writer, data_file, index_file
+from checkpoint.receipts import FileRecord, PartReceipt
+from checkpoint.slices import Slice, SliceLike, narrow, part_of, split_rows
+from checkpoint.store import Store
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class WriteSizes:
+    """How a part is cut; readers take it from the index."""
+
+    file_bytes: int = 16 << 20
+    """A data file is closed when it has so many. Larger: fewer requests. Smaller: less memory."""
+    entry_bytes: int = 8 << 20
+    """Tensors are cut into rows of at most so many bytes."""
+    block_bytes: int = 256 << 10
+    """A hash for every so many bytes. Smaller: readers of ranges read less beyond them; the index grows."""
+    in_flight: int = 2
+    """Files that may wait for the store. More: more memory, more throughput where the store is far."""
+
+
+class PartWriter:
+    """Writes part `part` of `parts` of a stage. `add` tensors, then `finish`; or `abort`.
+
+    Not thread-safe, but the calls may come from different threads one after the other, and with anything in between:
+    a shard may add a tensor whenever it has a moment. Whoever takes over a part makes a writer of its own.
+
+    Args:
+        store: where to.
+        id: which checkpoint.
+        stage: which stage.
+        part: which part, 0-based.
+        parts: of how many.
+        writer: who writes; part of the files' names.
+        sizes: how it is cut.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        id: CheckpointId,
+        stage: int,
+        part: int,
+        parts: int,
+        writer: str,
+        sizes: WriteSizes | None = None,
+    ) -> None:
+        if not 0 <= part < parts:
+            raise ValueError(f"there is no part {part} of {parts}.")
+        self._store, self._folder = store, id.stage(stage)
+        if store.exists(id.manifest):
+            raise CheckpointError(f"checkpoint {id.folder} is complete; its files are not written again.")
+        self._place = (stage, part, parts, check_writer(writer))
+        self._sizes = sizes or WriteSizes()
+        self._buffer = io.BytesIO()
+        self._entries: list[Entry] = []
+        self._files = 0
+        self._done: list[DataFile] = []
+        self._threads = ThreadPoolExecutor(self._sizes.in_flight, thread_name_prefix="checkpoint")
+        self._waiting: deque[Future[DataFile]] = deque()
+
+    def add(self, box: SliceLike, values: Tensor) -> None:
+        """Write one box. Its memory is free when this returns.
+
+        Raises ValueError when the values are not of the box's type and size, StoreError when the store fails.
+        """
+        held = Slice.of(box)
+        if tuple(values.shape) != held.sizes or str(values.dtype) != f"torch.{held.dtype}":
+            raise ValueError(f"tensor {held.name!r} is {values.dtype} of {tuple(values.shape)}, not as announced.")
+        for first, stop in split_rows(held, self._sizes.entry_bytes):
+            rows = held.take_rows(first, stop)
+            at = append_entry(self._buffer, values[first:stop] if held.sizes else values)
+            self._entries.append(Entry(rows, self._files, *at))
+            if self._buffer.tell() >= self._sizes.file_bytes:
+                self._send()
+
+    def finish(self) -> PartReceipt:
+        """Write what is left and the index; return the receipt. Raises StoreError."""
+        stage, part, parts, writer = self._place
+        try:
+            if self._buffer.tell():
+                self._send()
+            while self._waiting:
+                self._done.append(self._waiting.popleft().result())
+        finally:
+            self.abort()
+        index = PartIndex(
+            stage, part, parts, writer, self._sizes.block_bytes, tuple(self._done), tuple(self._entries)
+        ).to_bytes()
+        self._store.put(f"{self._folder}/{index_file(part, writer)}", index)
+        record = FileRecord(len(index), digest(index))
+        return PartReceipt(part, parts, writer, record, len(self._done), sum(file.size for file in self._done))
+
+    def abort(self) -> None:
+        """Give up; what was written stays and does no harm. Also after `finish`."""
+        for future in self._waiting:
+            future.cancel()
+        self._threads.shutdown(wait=True)
+        self._waiting.clear()
+        self._buffer = io.BytesIO()
+
+    def _send(self) -> None:
+        """Hand the full file to a thread; wait first while too many are under way."""
+        while len(self._waiting) >= self._sizes.in_flight:
+            self._done.append(self._waiting.popleft().result())
+        _, part, _, writer = self._place
+        path = f"{self._folder}/{data_file(part, writer, self._files)}"
+        self._waiting.append(self._threads.submit(_put, self._store, path, self._buffer, self._sizes.block_bytes))
+        self._buffer = io.BytesIO()
+        self._files += 1
+
+
+def _put(store: Store, path: str, buffer: io.BytesIO, block_bytes: int) -> DataFile:
+    with buffer.getbuffer() as view:
+        store.put(path, view)
+        return DataFile(len(view), block_digests(view, block_bytes))
+
+
+def write_part(
+    store: Store,
+    id: CheckpointId,
+    stage: int,
+    part: int,
+    parts: int,
+    writer: str,
+    inventory: Iterable[SliceLike],
+    tensors: Iterable[tuple[SliceLike, Tensor]],
+    sizes: WriteSizes | None = None,
+) -> PartReceipt:
+    """Write a part in one go: of all `tensors` of the stage's inventory, the rows that are this part's.
+
+    Args:
+        inventory: what the stage holds, the same for all its writers.
+        tensors: those boxes with values, one at a time; others than this part's are passed over.
+
+    Raises:
+        StoreError: the store fails.
+        ValueError: the tensors are not those of the inventory.
+    """
+    mine: dict[str, list[Slice]] = {}
+    for piece in part_of(inventory, part, parts):
+        mine.setdefault(piece.name, []).append(piece)
+    out = PartWriter(store, id, stage, part, parts, writer, sizes)
+    try:
+        for box, values in tensors:
+            held = Slice.of(box)
+            for piece in [piece for piece in mine.get(held.name, []) if _inside(piece, held)]:
+                out.add(piece, narrow(values, held, piece))
+                mine[held.name].remove(piece)
+        left = [piece.name for pieces in mine.values() for piece in pieces]
+        if left:
+            raise ValueError(f"{len(left)} tensors of the inventory did not come, the first is {left[0]!r}.")
+        return out.finish()
+    finally:
+        out.abort()
+
+
+def _inside(piece: Slice, held: Slice) -> bool:
+    return piece.overlap(held) == piece or (not piece.elements and piece.sizes[1:] == held.sizes[1:])
