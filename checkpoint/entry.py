@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from checkpoint.slices import Slice
@@ -22,7 +23,8 @@ def append_entry(buffer: io.BytesIO, values: Tensor) -> tuple[int, int, int]:
     offset = buffer.seek(0, io.SEEK_END)
     values = values.detach().cpu().contiguous()
     if values.untyped_storage().nbytes() != values.nbytes:
-        values = values.clone()  # torch.save writes the whole storage of a view
+        own = torch.from_numpy(values.reshape(-1).view(torch.uint8).numpy())  # a storage of just these bytes:
+        values = own.view(values.dtype).reshape(values.shape)  # torch.save writes the whole storage of a view
     checksums = torch.serialization.get_crc32_options()
     torch.serialization.set_crc32_options(False)
     try:
@@ -79,11 +81,13 @@ def empty(box: Slice) -> Tensor:
     return torch.empty(box.sizes, dtype=getattr(torch, box.dtype))
 
 
-def from_bytes(data: memoryview, box: Slice) -> Tensor:
-    """Return the tensor of a box over the bytes of `data`, shape box.sizes; not to be written to."""
+def fill(target: Tensor, pieces: Iterable[memoryview]) -> None:
+    """Write bytes, piece after piece, into a contiguous tensor of just so many bytes."""
+    import numpy as np
     import torch
 
-    if not box.elements:
-        return empty(box)
-    flat = torch.frombuffer(data, dtype=getattr(torch, box.dtype), count=box.elements)
-    return flat.reshape(box.sizes)
+    flat, at = target.reshape(-1).view(torch.uint8).numpy(), 0
+    for piece in pieces:
+        flat[at : at + len(piece)] = np.frombuffer(piece, np.uint8)
+        at += len(piece)
+    assert at == len(flat)

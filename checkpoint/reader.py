@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from checkpoint.entry import empty, from_bytes
+from checkpoint.entry import empty, fill
 from checkpoint.errors import IncompatibleError
 from checkpoint.index import Entry, PartIndex
 from checkpoint.load import load_index
@@ -23,8 +23,10 @@ from checkpoint.verify import read_blocks
 if TYPE_CHECKING:
     from torch import Tensor
 
-RUN_BYTES = 16 << 20
-"""Most that is read in one request, and is kept until what follows is read."""
+RUN_BYTES = 8 << 20
+"""Most that is read in one request."""
+AHEAD = 2
+"""Runs that are read and verified ahead, each by a thread; one more, the last one, is kept."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,7 @@ class Reader:
 
     def __init__(self, store: Store, manifest: Manifest, stages: Iterable[int] | None = None) -> None:
         self._store, self._manifest = store, manifest
-        self.bytes_read = 0
-        """Of data files."""
+        self._read: list[int] = []
         self._entries: dict[str, list[tuple[PartIndex, Entry]]] = {}
         wanted = None if stages is None else set(stages)
         for stage in manifest.stages:
@@ -81,7 +82,7 @@ class Reader:
     def read(self, wanted: Sequence[SliceLike]) -> Iterator[tuple[Slice, Tensor]]:
         """Yield each wanted box with its values, one at a time, shape box.sizes on the CPU.
 
-        What is read ahead is two runs of RUN_BYTES. In the order of writing, nothing is read twice.
+        At most AHEAD + 2 runs are in memory. In the order of writing, nothing is read twice.
 
         Raises:
             IncompatibleError: before anything is read, when a tensor is missing or has another type or shape.
@@ -97,8 +98,13 @@ class Reader:
                 for source in found:
                     part = source.rows.overlap(box)
                     assert part is not None
-                    rows = from_bytes(runs.take(source), source.rows)
-                    narrow(values, box, part).copy_(narrow(rows, source.rows, part))
+                    target = narrow(values, box, part)
+                    if source.rows == part and target.is_contiguous():
+                        fill(target, runs.pieces(source))
+                    else:
+                        rows = empty(source.rows)
+                        fill(rows, runs.pieces(source))
+                        target.copy_(narrow(rows, source.rows, part))
                 yield box, values
         finally:
             runs.close()
@@ -107,8 +113,13 @@ class Reader:
         """Return a run's bytes, verified."""
         path = f"{self._manifest.id.stage(run.index.stage)}/{run.index.file_name(run.file)}"
         data = read_blocks(self._store, path, run.index, run.file, run.first, run.stop)
-        self.bytes_read += len(data)
+        self._read.append(len(data))
         return data
+
+    @property
+    def bytes_read(self) -> int:
+        """Of data files, so far."""
+        return sum(self._read)
 
     def _sources(self, box: Slice) -> list[_Source]:
         entries = self._entries.get(box.name, [])
@@ -136,38 +147,34 @@ def _source(index: PartIndex, entry: Entry, box: Slice) -> _Source:
 
 
 class _Runs:
-    """Plans which blocks are read together, reads one run ahead, and keeps the last two."""
+    """Plans which blocks are read together, reads ahead, and keeps the last run, as the next box may begin in it."""
 
     def __init__(self, reader: Reader, sources: Sequence[_Source]) -> None:
         self._reader = reader
         self._order = _plan(sources)
         self._at = {(id(run.index), run.file, block): i for i, run in enumerate(self._order) for block in _blocks(run)}
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="restore")
+        self._threads = ThreadPoolExecutor(AHEAD, thread_name_prefix="restore")
         self._futures: dict[int, Future[bytes]] = {}
 
-    def take(self, source: _Source) -> memoryview:
-        """Return the bytes of a source's rows, aligned for its type."""
-        size, file = source.index.block_bytes, source.entry.file
-        out = bytearray(source.stop - source.start)
-        at = source.start
+    def pieces(self, source: _Source) -> Iterator[memoryview]:
+        """Yield the bytes of a source's rows."""
+        size, file, at = source.index.block_bytes, source.entry.file, source.start
         while at < source.stop:
             number = self._at[id(source.index), file, at // size]
-            run, data = self._order[number], self._get(number)
-            start = at - run.first * size
-            piece = memoryview(data)[start : start + source.stop - at]
-            out[at - source.start : at - source.start + len(piece)] = piece
+            start = at - self._order[number].first * size
+            piece = memoryview(self._get(number))[start : start + source.stop - at]
+            yield piece
             at += len(piece)
-        return memoryview(out)
 
     def close(self) -> None:
         """Stop reading ahead."""
-        self._thread.shutdown(wait=True, cancel_futures=True)
+        self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _get(self, number: int) -> bytes:
-        for one in (number, number + 1):
-            if one < len(self._order) and one not in self._futures:
-                self._futures[one] = self._thread.submit(self._reader.fetch, self._order[one])
-        for old in [one for one in self._futures if one < number - 1 or one > number + 1]:
+        for one in range(number, min(len(self._order), number + 1 + AHEAD)):
+            if one not in self._futures:
+                self._futures[one] = self._threads.submit(self._reader.fetch, self._order[one])
+        for old in [one for one in self._futures if not number - 1 <= one <= number + AHEAD]:
             del self._futures[old]
         return self._futures[number].result()
 

@@ -50,8 +50,6 @@ class Store:
         protocol = (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
         self._fs, self._root, self._retry = fs, root.rstrip("/"), retry or Retry()
         self._local = "file" in protocol
-        self.bytes_read = 0
-        """Of all ranged reads so far."""
 
     @classmethod
     def open(cls, url: str, retry: Retry | None = None) -> Store:
@@ -85,9 +83,7 @@ class Store:
     def read(self, path: str, start: int, stop: int) -> bytes:
         """Return bytes start .. stop - 1, fewer where the file ends before. Raises StoreError, FileNotFoundError."""
         full = self._full(path)
-        data = self._repeat(f"reading {path}", lambda: self._read(full, start, stop))
-        self.bytes_read += len(data)
-        return data
+        return self._repeat(f"reading {path}", lambda: self._read(full, start, stop))
 
     def exists(self, path: str) -> bool:
         """Whether there is a file. Raises StoreError."""
@@ -106,16 +102,17 @@ class Store:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def folders(self) -> list[str]:
-        """Return the names of the folders directly below the root, sorted. Raises StoreError."""
+    def folders(self, below: str = "") -> list[str]:
+        """Return the names of the folders directly below the root or a folder, sorted. Raises StoreError."""
+        full = self._full(below) if below else self._root
 
         def ask() -> list[str]:
             self._fs.invalidate_cache()
-            entries = self._fs.ls(self._root, detail=True)
+            entries = self._fs.ls(full, detail=True)
             return sorted(entry["name"].rstrip("/").rpartition("/")[2] for entry in entries if _is_folder(entry))
 
         try:
-            return self._repeat("listing the checkpoints", ask)
+            return self._repeat(f"listing {below or 'the checkpoints'}", ask)
         except (FileNotFoundError, NotADirectoryError):
             return []
 
@@ -140,11 +137,12 @@ class Store:
                 self._repeat(f"deleting {path}", partial(self._fs.rm_file, self._full(path)))
 
     def delete_folder(self, folder: str) -> None:
-        """Delete all files below a folder and, where folders are things of their own, the folder. Raises StoreError."""
-        paths = sorted(self.files(folder))
-        self.delete(paths)
-        inner = sorted({posixpath.dirname(path) for path in paths} | {folder}, key=len, reverse=True)
-        for path in inner:
+        """Delete all files below a folder and, where folders are things of their own, those that are empty then.
+
+        Raises StoreError.
+        """
+        self.delete(sorted(self.files(folder)))
+        for path in (*(f"{folder}/{name}" for name in self.folders(folder)), folder):
             with contextlib.suppress(Exception):  # object stores have none; one that is not empty stays, as it should
                 self._fs.rmdir(self._full(path))
 
@@ -166,7 +164,10 @@ class Store:
         full = self._full(path)
         folder, name = posixpath.split(full)
         temporary = f"{folder}/{TEMPORARY}{uuid.uuid4().hex[:8]}-{name}"
-        self._fs.makedirs(folder, exist_ok=True)
+        if not self._fs.isdir(folder):
+            self._fs.makedirs(folder, exist_ok=True)
+            for parent in (posixpath.dirname(folder), self._root, posixpath.dirname(self._root)):
+                _sync_folder(parent)
         try:
             with self._fs.open(temporary, "wb") as file:
                 file.write(data)
@@ -177,8 +178,7 @@ class Store:
             with contextlib.suppress(Exception):
                 self._fs.rm_file(temporary)
             raise
-        for parent in (folder, posixpath.dirname(folder), self._root):
-            _sync_folder(parent)
+        _sync_folder(folder)
 
     def _repeat(self, doing: str, operation: Callable[[], Answer]) -> Answer:
         """Whatever the filesystem's library raises is a failure of the store."""

@@ -33,7 +33,7 @@ class WriteSizes:
 
     file_bytes: int = 16 << 20
     """A data file is closed when it has so many. Larger: fewer requests. Smaller: less memory."""
-    entry_bytes: int = 8 << 20
+    entry_bytes: int = 4 << 20
     """Tensors are cut into rows of at most so many bytes."""
     block_bytes: int = 256 << 10
     """A hash for every so many bytes. Smaller: readers of ranges read less beyond them; the index grows."""

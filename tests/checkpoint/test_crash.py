@@ -1,0 +1,117 @@
+"""The writer is stopped at every single file operation, and stores misbehave: the newest listed checkpoint is whole."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from checkpoint.catalogue import State, catalogue, next_history
+from checkpoint.errors import CheckpointError
+from checkpoint.names import CheckpointId
+from checkpoint.retention import RetentionPolicy, clean_up
+from checkpoint.store import Store
+from tests.checkpoint.faulty import Fault, FaultyFileSystem, Stopped
+from tests.checkpoint.world import IMPATIENT, assert_newest_is_whole, save
+
+POLICY = RetentionPolicy(last=1, grace_s=0.0)
+FIRST, SECOND, THIRD = CheckpointId(0, 10), CheckpointId(0, 20), CheckpointId(1, 15)
+
+
+def life(store: Store) -> None:
+    """Save twice more and clean up after each."""
+    for id in (SECOND, THIRD):
+        save(store, id)
+        clean_up(store, POLICY, now=0.0)
+
+
+class Folder:
+    """Fresh folders of a filesystem."""
+
+    def __init__(self, fs: Any, root: str) -> None:
+        self.fs, self._root, self._count = fs, root, 0
+        save(Store(fs, f"{root}/0"), FIRST)
+
+    def fresh(self) -> str:
+        """Return a path that nobody has used, with the first checkpoint in it."""
+        self._count += 1
+        root = f"{self._root}/{self._count}"
+        self.fs.cp(f"{self._root}/0/{FIRST.folder}", f"{root}/{FIRST.folder}", recursive=True)
+        return root
+
+
+@pytest.fixture(params=["local", "memory"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
+    """A real disk and a store of objects. Nothing loses power here, so nothing waits for the disk."""
+    monkeypatch.setattr("os.fsync", lambda handle: None)
+    if request.param == "local":
+        return Folder(LocalFileSystem(), str(tmp_path))
+    return Folder(MemoryFileSystem(), f"/{tmp_path.name}")
+
+
+@pytest.mark.parametrize("fault", [Fault.STOP, Fault.STOP_HALF, Fault.STOP_AFTER])
+def test_stopped_at_any_operation_a_whole_checkpoint_is_the_newest(folder: Folder, fault: Fault) -> None:
+    counting = FaultyFileSystem(folder.fs, lambda number, name: Fault.NONE)
+    life(Store(counting, folder.fresh()))
+    points = [i for i, name in enumerate(counting.log) if fault is not Fault.STOP_HALF or name == "write"]
+    newest = set()
+    for point in points:
+        root = folder.fresh()
+        plan = FaultyFileSystem(folder.fs, lambda number, name, at=point: fault if number == at else Fault.NONE)
+        with pytest.raises(Stopped):
+            life(Store(plan, root))
+        store = Store(folder.fs, root)
+        newest.add(assert_newest_is_whole(store))
+        assert all(one.state is not State.DAMAGED for one in catalogue(store))
+        if point % 5 == 0:  # another process goes on where this one ended
+            after = CheckpointId(next_history(store), 16)
+            save(store, after)
+            clean_up(store, POLICY, now=0.0)
+            assert assert_newest_is_whole(store) == after
+            assert [one.id for one in catalogue(store)] == [after], "leftovers stay"
+    if points:
+        assert {FIRST, SECOND} <= newest
+
+
+ODD = [Fault.FAIL, Fault.FAIL_AFTER, Fault.LOSE, Fault.TWICE, Fault.LATE, Fault.LATE_AGAIN, Fault.FULL]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(seed=st.integers(0, 1 << 30), rate=st.sampled_from([0.01, 0.05, 0.2]), faults=st.sets(st.sampled_from(ODD)))
+def test_a_store_that_misbehaves_never_spoils_the_newest(seed: int, rate: float, faults: set[Fault]) -> None:
+    rng, fs, root = random.Random(seed), MemoryFileSystem(), f"/odd/{seed}-{rate}"
+    if fs.exists(root):
+        fs.rm(root, recursive=True)
+    save(Store(fs, root), FIRST)
+    kinds = sorted(faults, key=lambda fault: fault.value)
+
+    def plan(number: int, name: str) -> Fault:
+        return rng.choice(kinds) if kinds and rng.random() < rate else Fault.NONE
+
+    odd = FaultyFileSystem(fs, plan, lambda number: rng.random() < rate, late_by=rng.randint(1, 40))
+    store, honest = Store(odd, root, IMPATIENT), Store(fs, root)
+    saved = [FIRST]
+    for commit_ in (20, 30, 40):
+        for attempt in (lambda at=commit_: save(store, CheckpointId(0, at)), lambda: clean_up(store, POLICY, now=0.0)):
+            try:
+                attempt()
+                saved.append(CheckpointId(0, commit_))
+            except CheckpointError as error:
+                assert "\n" not in str(error)
+            assert assert_newest_is_whole(honest) in saved
+    odd.flush_late()
+    assert_newest_is_whole(honest)
+
+
+def test_a_full_disk_is_said_and_not_tried_again(tmp_path: Path) -> None:
+    fs = FaultyFileSystem(LocalFileSystem(), lambda number, name: Fault.FULL if name == "write" else Fault.NONE)
+    with pytest.raises(CheckpointError, match=r"writing .* failed: .*No space left"):
+        save(Store(fs, str(tmp_path)), FIRST)
+    assert sum(name == "write" for name in fs.log) == 1
+    assert not list(tmp_path.rglob("*.distcp"))
