@@ -75,7 +75,10 @@ class Store:
         def write() -> None:
             try:
                 operation(path, data)
-            except FileNotFoundError as error:  # somebody removed the empty folder meanwhile; it is made again
+            except (
+                FileNotFoundError,
+                NotADirectoryError,
+            ) as error:  # somebody removed the empty folder meanwhile; it is made again
                 raise OSError(f"{_first_line(error)}") from error
 
         self._repeat(f"writing {path}", write)

@@ -18,6 +18,7 @@ EXAMPLES = """examples:
   python -m orchestrator simulate --config cluster_configs/runs/quickstart.yaml train.steps=20
   python -m orchestrator reference --config cluster_configs/runs/quickstart.yaml
   python -m orchestrator status
+  python -m orchestrator checkpoints outputs/checkpoints --verify
 """
 
 
@@ -52,6 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return drop_votes(
                 options.run, options.address, options.names, options.owner, sure=options.yes, console=console
             )
+        if options.command == "checkpoints":
+            from orchestrator.checkpoints import show_checkpoints
+
+            return show_checkpoints(options.url, verify=options.verify, as_json=options.json, console=console)
         config = load(options.config, options.set)
         if options.dry_run:
             sys.stdout.write(as_yaml(config))
@@ -205,6 +210,10 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--via", default="", metavar="NAME", help="ask this participant; by default whoever answers")
     status.add_argument("--json", action="store_true", help="print JSON; with --watch one line each time")
     status.add_argument("--watch", action="store_true", help="go on, once a second, until Ctrl-C or the run's end")
+    checkpoints = commands.add_parser("checkpoints", help="list checkpoints, and say what is wrong with bad ones")
+    checkpoints.add_argument("url", help="where they are: a folder, file://, s3://, ...")
+    checkpoints.add_argument("--verify", action="store_true", help="read every byte and compare it with its hash")
+    checkpoints.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from enum import Enum
 from typing import Any
@@ -173,7 +174,5 @@ class _File:
 
 def _quietly(operation: Callable[[], Any]) -> None:
     """A repeat of a deletion finds nothing to delete; the store says so to nobody."""
-    try:
+    with contextlib.suppress(OSError):
         operation()
-    except OSError:
-        pass
