@@ -12,7 +12,7 @@ from checkpoint.dcp import dcp_metadata
 from checkpoint.errors import CheckpointError, IncompleteError, StoreError
 from checkpoint.hashing import digest
 from checkpoint.index import PartIndex
-from checkpoint.load import load_index, load_manifest
+from checkpoint.load import load_file, load_index, load_manifest
 from checkpoint.manifest import Manifest
 from checkpoint.names import DCP_METADATA, CheckpointId
 from checkpoint.presence import missing_files
@@ -72,6 +72,7 @@ def commit(store: Store, manifest: Manifest) -> Manifest:
 
     Raises:
         IncompleteError: files are missing.
+        DamagedError: a stage was sealed again with other receipts; seal it once more, and commit that.
         CheckpointError: the manifest is there, and of another state.
         StoreError: the store fails, or does not keep what it took.
     """
@@ -79,6 +80,8 @@ def commit(store: Store, manifest: Manifest) -> Manifest:
     if there is None:
         if wrong := missing_files(store, manifest):
             raise IncompleteError(f"checkpoint {manifest.id.folder} is not committed: {wrong[0]}")
+        for stage in manifest.stages:  # two may have sealed it with different receipts: the file is the last one's
+            load_file(store, f"{manifest.id.stage(stage.stage)}/{DCP_METADATA}", stage.dcp)
         data = manifest.to_bytes()
         store.put(manifest.id.manifest, data)
         there = _existing(store, manifest.id)

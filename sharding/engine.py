@@ -28,7 +28,7 @@ from sharding.codecs.raw import share_memory
 from sharding.codecs.registry import build_codec
 from sharding.config import ModelConfig, OptimizerConfig
 from sharding.loss import mean_cross_entropy
-from sharding.named import NamedState, StateSlice
+from sharding.named import Box, NamedState, StateSlice
 from sharding.optimizer import build_optimizer, set_learning_rate
 from sharding.partition import StageSpec
 from sharding.process_group import import_deepspeed, join_group
@@ -213,7 +213,7 @@ class StageEngine:
         """
         return self._named.export(names)
 
-    def load_named_state(self, tensors: Iterable[tuple[StateSlice, Tensor]]) -> None:
+    def load_named_state(self, tensors: Iterable[tuple[Box, Tensor]]) -> None:
         """Take over a state from any layout; what was accumulated and stashed is forgotten.
 
         Raises ValueError when a tensor is missing, unknown, twice there or of another shape.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
@@ -36,6 +36,15 @@ class StateSlice:
     """First element of the box, in every dimension."""
     sizes: tuple[int, ...]
     """Of the box."""
+
+
+class Box(Protocol):
+    """What `load` looks at: a StateSlice, or whatever else describes the same."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def offsets(self) -> tuple[int, ...]: ...
 
 
 def tensor_name(kind: str, parameter: str) -> str:
@@ -115,7 +124,7 @@ class NamedState:
         return whole.cpu()
 
     @torch.no_grad()
-    def load(self, tensors: Iterable[tuple[StateSlice, Tensor]]) -> None:
+    def load(self, tensors: Iterable[tuple[Box, Tensor]]) -> None:
         """Take over tensors in any order; each is released before the next is asked for.
 
         Raises ValueError when one is unknown, comes twice, has another shape, or is missing at the end; and when the
