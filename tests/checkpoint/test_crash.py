@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from checkpoint.catalogue import State, catalogue, next_history
-from checkpoint.errors import CheckpointError
+from checkpoint.errors import CheckpointError, StoreError
 from checkpoint.names import CheckpointId
 from checkpoint.retention import RetentionPolicy, clean_up
 from checkpoint.store import Store
@@ -96,17 +96,44 @@ def test_a_store_that_misbehaves_never_spoils_the_newest(seed: int, rate: float,
 
     odd = FaultyFileSystem(fs, plan, lambda number: rng.random() < rate, late_by=rng.randint(1, 40))
     store, honest = Store(odd, root, IMPATIENT), Store(fs, root)
-    saved = [FIRST]
+    newest = FIRST
     for commit_ in (20, 30, 40):
-        for attempt in (lambda at=commit_: save(store, CheckpointId(0, at)), lambda: clean_up(store, POLICY, now=0.0)):
-            try:
-                attempt()
-                saved.append(CheckpointId(0, commit_))
-            except CheckpointError as error:
-                assert "\n" not in str(error)
-            assert assert_newest_is_whole(honest) in saved
+        id = CheckpointId(0, commit_)
+        try:
+            save(store, id)
+            assert assert_newest_is_whole(honest) == id, "a save that succeeded is not there"
+        except CheckpointError as error:
+            assert "\n" not in str(error)
+        assert newest <= assert_newest_is_whole(honest)
+        newest = assert_newest_is_whole(honest)
+        try:
+            clean_up(store, POLICY, now=0.0)
+        except CheckpointError as error:
+            assert "\n" not in str(error)
+        assert newest <= assert_newest_is_whole(honest)
     odd.flush_late()
     assert_newest_is_whole(honest)
+
+
+def losing(what: str) -> FaultyFileSystem:
+    """Return a store in memory that loses one kind of operation and says nothing."""
+    return FaultyFileSystem(MemoryFileSystem(), lambda number, name: Fault.LOSE if what in name else Fault.NONE)
+
+
+def test_a_manifest_that_the_store_took_and_lost_is_missed() -> None:
+    store = Store(losing(f"put /lost/manifest/{FIRST.manifest}"), "/lost/manifest")
+    with pytest.raises(StoreError, match="was written, and the store does not have it"):
+        save(store, FIRST)
+
+
+def test_files_stay_while_their_manifest_cannot_be_deleted() -> None:
+    fs, root = losing(f"delete /lost/deletion/{FIRST.manifest}"), "/lost/deletion"
+    store = Store(fs, root)
+    for id in (FIRST, SECOND):
+        save(store, id)
+    removal = clean_up(store, POLICY, now=0.0)
+    assert (removal.removed, removal.kept_back) == ((), (FIRST,))
+    assert [one.state for one in catalogue(store, deep=True)] == [State.GOOD, State.GOOD]
 
 
 def test_a_full_disk_is_said_and_not_tried_again(tmp_path: Path) -> None:
