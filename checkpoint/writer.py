@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 from collections import deque
-from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,7 +19,7 @@ from checkpoint.hashing import block_digests, digest
 from checkpoint.index import DataFile, Entry, PartIndex
 from checkpoint.names import CheckpointId, check_writer, data_file, index_file
 from checkpoint.receipts import FileRecord, PartReceipt
-from checkpoint.slices import Slice, SliceLike, narrow, part_of, split_rows
+from checkpoint.slices import Slice, SliceLike, split_rows
 from checkpoint.store import Store
 
 if TYPE_CHECKING:
@@ -96,6 +95,11 @@ class PartWriter:
             if self._buffer.tell() >= self._sizes.file_bytes:
                 self._send()
 
+    @property
+    def behind(self) -> bool:
+        """Whether as many files are under way as may be, so that `add` may have to wait for the store."""
+        return sum(not future.done() for future in self._waiting) >= self._sizes.in_flight
+
     def finish(self) -> PartReceipt:
         """Write what is left and the index; return the receipt. Raises StoreError."""
         stage, part, parts, writer = self._place
@@ -136,46 +140,3 @@ def _put(store: Store, path: str, buffer: io.BytesIO, block_bytes: int) -> DataF
     with buffer.getbuffer() as view:
         store.put(path, view)
         return DataFile(len(view), block_digests(view, block_bytes))
-
-
-def write_part(
-    store: Store,
-    id: CheckpointId,
-    stage: int,
-    part: int,
-    parts: int,
-    writer: str,
-    inventory: Iterable[SliceLike],
-    tensors: Iterable[tuple[SliceLike, Tensor]],
-    sizes: WriteSizes | None = None,
-) -> PartReceipt:
-    """Write a part in one go: of all `tensors` of the stage's inventory, the rows that are this part's.
-
-    Args:
-        inventory: what the stage holds, the same for all its writers.
-        tensors: those boxes with values, one at a time; others than this part's are passed over.
-
-    Raises:
-        StoreError: the store fails.
-        ValueError: the tensors are not those of the inventory.
-    """
-    mine: dict[str, list[Slice]] = {}
-    for piece in part_of(inventory, part, parts):
-        mine.setdefault(piece.name, []).append(piece)
-    out = PartWriter(store, id, stage, part, parts, writer, sizes)
-    try:
-        for box, values in tensors:
-            held = Slice.of(box)
-            for piece in [piece for piece in mine.get(held.name, []) if _inside(piece, held)]:
-                out.add(piece, narrow(values, held, piece))
-                mine[held.name].remove(piece)
-        left = [piece.name for pieces in mine.values() for piece in pieces]
-        if left:
-            raise ValueError(f"{len(left)} tensors of the inventory did not come, the first is {left[0]!r}.")
-        return out.finish()
-    finally:
-        out.abort()
-
-
-def _inside(piece: Slice, held: Slice) -> bool:
-    return piece.overlap(held) == piece or (not piece.elements and piece.sizes[1:] == held.sizes[1:])

@@ -27,7 +27,7 @@ class Fragment:
 
     def of(self, like_master: Tensor) -> Tensor:
         """Return the fragment's elements of a tensor with the master's layout; a view, shape [count]."""
-        return like_master.detach().reshape(-1)[self.at : self.at + self.count]
+        return like_master.detach().view(-1)[self.at : self.at + self.count]
 
     def within(self, whole: Tensor) -> Tensor:
         """Return the fragment's elements of a whole parameter; a view, shape [count]."""

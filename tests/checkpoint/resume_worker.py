@@ -14,10 +14,11 @@ import numpy as np
 from checkpoint.commit import commit, seal_stage
 from checkpoint.manifest import Manifest
 from checkpoint.names import CheckpointId
+from checkpoint.parts import write_part
 from checkpoint.reader import Reader, bytes_needed
 from checkpoint.slices import part_of
 from checkpoint.store import Store
-from checkpoint.writer import WriteSizes, write_part
+from checkpoint.writer import WriteSizes
 from sharding.config import ModelConfig, OptimizerConfig
 from sharding.engine import EngineSpec, StageEngine
 from sharding.partition import partition

@@ -6,6 +6,7 @@ import math
 import pickle
 import subprocess
 import sys
+import threading
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,11 +22,12 @@ from checkpoint.commit import commit, seal_stage
 from checkpoint.errors import CheckpointError, IncompatibleError, IncompleteError, NoCheckpointError
 from checkpoint.manifest import Manifest, parse_manifest
 from checkpoint.names import CheckpointId
+from checkpoint.parts import write_in_steps, write_part
 from checkpoint.reader import Reader, bytes_needed
 from checkpoint.receipts import PartReceipt, StageReceipt
 from checkpoint.slices import Slice, gap, part_of, split_rows
 from checkpoint.store import Store
-from checkpoint.writer import PartWriter, WriteSizes, write_part
+from checkpoint.writer import PartWriter, WriteSizes
 from tests.checkpoint.world import (
     PARTS,
     SIZES,
@@ -72,6 +74,25 @@ def test_writing_a_part_again_gives_the_same_bytes(tmp_path: Path) -> None:
     files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert write(store, ID, 0, 1, "me") == first
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
+
+
+def test_a_part_is_written_in_steps_with_anything_in_between(tmp_path: Path) -> None:
+    store, gate = Store.open(str(tmp_path)), threading.Event()
+    plain = store.put
+    store.put = lambda path, data: gate.wait(30) and plain(path, data)  # type: ignore[method-assign, func-returns-value]
+    sizes = WriteSizes(file_bytes=1, in_flight=2)
+    tensors = stream(0, 7)
+    steps = write_in_steps(store, ID, 0, 0, 1, "w", inventory(0), tensors, sizes)
+    assert [next(steps), next(steps)] == [False, True], "two files wait for the store"
+    gate.set()
+    with pytest.raises(StopIteration) as end:
+        while True:
+            next(steps)
+    assert end.value.value == write_part(store, ID, 0, 0, 1, "w", inventory(0), stream(0, 7), sizes)
+    given_up = write_in_steps(store, ID, 0, 0, 1, "other", inventory(0), stream(0, 7), sizes)
+    next(given_up)
+    given_up.close()
+    assert not list(tmp_path.rglob("*other.index.json"))
 
 
 def test_another_takes_over_the_part_of_one_that_died(tmp_path: Path) -> None:

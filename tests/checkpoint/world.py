@@ -11,12 +11,13 @@ from checkpoint.catalogue import State, catalogue
 from checkpoint.commit import commit, seal_stage
 from checkpoint.manifest import Manifest
 from checkpoint.names import CheckpointId
+from checkpoint.parts import write_part
 from checkpoint.reader import Reader
 from checkpoint.receipts import PartReceipt
 from checkpoint.retry import Retry
 from checkpoint.slices import Slice
 from checkpoint.store import Store
-from checkpoint.writer import WriteSizes, write_part
+from checkpoint.writer import WriteSizes
 
 STAGES, PARTS = 2, 2
 SIZES = WriteSizes(file_bytes=3000, entry_bytes=400, block_bytes=128, in_flight=1)
