@@ -102,6 +102,8 @@ class Slice:
 
 def split_rows(one: Slice, most_bytes: int) -> Iterator[tuple[int, int]]:
     """Yield row ranges (first, stop) that cover a box, each of at most `most_bytes`, or of a single row."""
+    if not one.rows:
+        yield 0, 0
     step = max(1, most_bytes // max(1, one.nbytes // max(1, one.rows)))
     yield from ((first, min(one.rows, first + step)) for first in range(0, one.rows, step))
 

@@ -33,6 +33,7 @@ from sharding.optimizer import build_optimizer, set_learning_rate
 from sharding.partition import StageSpec
 from sharding.process_group import import_deepspeed, join_group
 from sharding.schedule import learning_rate
+from sharding.spread import from_first_rank
 from sharding.stage import build_stage
 from sharding.state import FlatState
 
@@ -213,13 +214,19 @@ class StageEngine:
         """
         return self._named.export(names)
 
-    def load_named_state(self, tensors: Iterable[tuple[Box, Tensor]]) -> None:
+    def load_named_state(self, tensors: Iterable[tuple[Box, Tensor]] | None) -> None:
         """Take over a state from any layout; what was accumulated and stashed is forgotten.
 
-        Raises ValueError when a tensor is missing, unknown, twice there or of another shape.
+        With several ranks all of them call it: rank 0 with the tensors, in the order of `state_inventory`, and the
+        others with None. A single rank takes them in any order.
+
+        Raises ValueError when a tensor is missing, unknown, twice there or of another shape, and on the other ranks
+        when rank 0 could not read.
         """
         self.discard()
-        self._named.load(tensors)
+        if self.spec.world > 1:
+            tensors = from_first_rank(self.state_inventory(), tensors, self.device)
+        self._named.load(tensors or ())
 
     # What it holds
 

@@ -63,6 +63,11 @@ def test_a_mesh_actor_does_not_import_torch() -> None:
     assert len(seen) > 20
 
 
+def test_checkpoints_are_listed_and_verified_without_torch() -> None:
+    files = sorted((ROOT / "checkpoint").rglob("*.py"))
+    assert not [path.name for path in files if "torch" in imported(path, top_level=True)]
+
+
 def test_membership_draws_only_from_the_generator_it_was_given() -> None:
     used = {
         node.attr

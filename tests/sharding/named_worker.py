@@ -70,6 +70,13 @@ def write(zero: int, build_on: Build, folder: Path, rank: int) -> dict[str, Any]
     return after(engine)
 
 
+def stream_that_breaks(saved: list[tuple[dict[str, Any], torch.Tensor]]) -> Iterator[tuple[StateSlice, torch.Tensor]]:
+    """Yield some tensors; then the store fails."""
+    for fields, values in saved[:3]:
+        yield StateSlice(**fields), values
+    raise ValueError("there is no more")
+
+
 def read(source: int, zero: int, build_on: Build, folder: Path) -> dict[str, Any]:
     """Take over, compare, train on."""
     saved = torch.load(folder / f"{source}.pt", weights_only=True)
@@ -78,10 +85,17 @@ def read(source: int, zero: int, build_on: Build, folder: Path) -> dict[str, Any
         train(engine, 0)  # its optimizer has a state of its own already
 
     def stream() -> Iterator[tuple[StateSlice, torch.Tensor]]:
-        for fields, values in reversed(saved):
+        for fields, values in saved if engine.spec.world > 1 else reversed(saved):
             yield StateSlice(**fields), values
 
-    engine.load_named_state(stream())
+    first = engine.spec.rank == 0
+    try:
+        engine.load_named_state(stream_that_breaks(saved) if first else None)
+    except ValueError as error:
+        assert ("no more" if first else "its own message says why") in str(error), error
+    else:
+        raise AssertionError("half a state was taken for a whole one")
+    engine.load_named_state(stream() if first else None)
     for (one, values), (fields, expected) in zip(engine.named_state(), saved, strict=True):
         assert vars(one) == fields
         assert values.numpy().tobytes() == expected.numpy().tobytes(), f"{one.name} did not arrive"
