@@ -23,7 +23,10 @@ from checkpoint.retry import Retry
 Answer = TypeVar("Answer")
 TEMPORARY = ".writing-"
 """How names begin that are never read."""
-HOPELESS = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, NotImplementedError)
+GONE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+"""There is no such file."""
+HOPELESS = (PermissionError, NotImplementedError)
+"""Errors that come again however often one tries."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -75,18 +78,18 @@ class Store:
         def write() -> None:
             try:
                 operation(path, data)
-            except (
-                FileNotFoundError,
-                NotADirectoryError,
-            ) as error:  # somebody removed the empty folder meanwhile; it is made again
-                raise OSError(f"{_first_line(error)}") from error
+            except GONE as error:  # somebody removed the empty folder meanwhile; it is made again
+                raise OSError(_first_line(error)) from error
 
         self._repeat(f"writing {path}", write)
 
     def read(self, path: str, start: int, stop: int) -> bytes:
         """Return bytes start .. stop - 1, fewer where the file ends before. Raises StoreError, FileNotFoundError."""
         full = self._full(path)
-        return self._repeat(f"reading {path}", lambda: self._read(full, start, stop))
+        try:
+            return self._repeat(f"reading {path}", lambda: self._read(full, start, stop))
+        except GONE:
+            raise FileNotFoundError(path) from None
 
     def exists(self, path: str) -> bool:
         """Whether there is a file. Raises StoreError."""
@@ -102,7 +105,7 @@ class Store:
 
         try:
             return self._repeat(f"looking at {path}", ask)
-        except (FileNotFoundError, NotADirectoryError):
+        except GONE:
             return None
 
     def folders(self, below: str = "") -> list[str]:
@@ -116,7 +119,7 @@ class Store:
 
         try:
             return self._repeat(f"listing {below or 'the checkpoints'}", ask)
-        except (FileNotFoundError, NotADirectoryError):
+        except GONE:
             return []
 
     def files(self, folder: str) -> dict[str, FileInfo]:
@@ -130,7 +133,7 @@ class Store:
 
         try:
             return self._repeat(f"listing {folder}", ask)
-        except (FileNotFoundError, NotADirectoryError):
+        except GONE:
             return {}
 
     def delete(self, paths: Iterable[str]) -> None:
@@ -174,8 +177,7 @@ class Store:
         temporary = f"{folder}/{TEMPORARY}{uuid.uuid4().hex[:8]}-{name}"
         if not self._fs.isdir(folder):
             self._fs.makedirs(folder, exist_ok=True)
-            for parent in (posixpath.dirname(folder), self._root, posixpath.dirname(self._root)):
-                _sync_folder(parent)
+            _sync_folder(posixpath.dirname(self._root))
         try:
             with self._fs.open(temporary, "wb") as file:
                 file.write(data)
@@ -187,6 +189,7 @@ class Store:
                 self._fs.rm_file(temporary)
             raise
         _sync_folder(folder)
+        _sync_folder(posixpath.dirname(folder))  # whoever made the folder may have ended before it did this
 
     def _repeat(self, doing: str, operation: Callable[[], Answer]) -> Answer:
         """Whatever the filesystem's library raises is a failure of the store."""
@@ -194,7 +197,7 @@ class Store:
         while True:
             try:
                 return operation()
-            except (FileNotFoundError, NotADirectoryError):
+            except GONE:
                 raise
             except Exception as error:
                 failures += 1

@@ -212,6 +212,9 @@ def test_a_manifest_in_the_wrong_folder_is_refused(store: Store, tmp_path: Path)
 def test_strangers_in_the_folder_are_left_alone(store: Store, tmp_path: Path) -> None:
     for name in ("h1-c2", "h0000-c0000000003x", "data"):
         (tmp_path / name).mkdir()
+    odd = CheckpointId(0, 0)
+    (tmp_path / odd.manifest).mkdir(parents=True)
+    assert inspect(store, odd).state is State.UNFINISHED
     (tmp_path / "README").write_text("mine")
     manifest, passed = newest_good(store)
     assert (manifest.id, passed) == (NEW, [])
