@@ -14,6 +14,7 @@ import psutil
 
 from actors.admission import Admission
 from actors.faults.inject import injector_for
+from actors.manifest import commit_checkpoint, whole_checkpoints
 from actors.membership.profile import MEMBERSHIP_PROFILES
 from actors.membership.statements import Card, Notary, State
 from actors.membership.view import complete, missing
@@ -314,6 +315,10 @@ class Node:
             case events.Doubt(peer, reason):
                 if self.mesh is not None:
                     self.mesh.hint(peer, reason)
+            case events.ListCheckpoints():
+                self._spawn(self._list_checkpoints())
+            case events.CommitCheckpoint():
+                self._spawn(self._commit_checkpoint(effect))
             case events.Failed(reason, stopped):
                 self.stopped = stopped
                 self.note("stopped" if stopped else "failed", reason)
@@ -332,6 +337,28 @@ class Node:
                 file.write(vote)
         except OSError as error:
             self.note("disk", f"the vote of {self.spec.name} cannot be kept: {error}")
+
+    async def _list_checkpoints(self) -> None:
+        try:
+            found = await asyncio.to_thread(whole_checkpoints, self.spec.checkpoint.url)
+        except (ValueError, OSError) as error:
+            self.note("checkpoint", str(error))
+            return
+        self.handle(events.CheckpointsListed(found))
+
+    async def _commit_checkpoint(self, effect: events.CommitCheckpoint) -> None:
+        """Write the manifest, and clear away what is not kept."""
+        place = (effect.history, effect.commit)
+        participant = self._participant
+        assert participant is not None
+        about = {"slot": participant.context.decision.slot, "view": participant.context.view.number}
+        try:
+            said = await asyncio.to_thread(commit_checkpoint, self.spec, *place, effect.receipts, about)
+        except (ValueError, OSError) as error:
+            self.handle(events.SaveFailed(*place, str(error)))
+            return
+        self.note("checkpoint", said)
+        self.handle(events.CheckpointCommitted(*place))
 
     def _serve(self, stage: int) -> None:
         """The mesh has given us a stage."""

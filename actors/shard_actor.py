@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 WORK = {"forward": 1 / 3, "evaluate": 1 / 3, "backward": 2 / 3, "loss": 1.0}
 
 
-@ray.remote(num_cpus=0, max_restarts=0, concurrency_groups={"watch": 1, "aside": 1})
+@ray.remote(num_cpus=0, max_restarts=0, concurrency_groups={"watch": 1, "aside": 1, "save": 4})
 class ShardActor:
     """Holds one shard of a stage."""
 
@@ -30,10 +30,14 @@ class ShardActor:
         self._rank = rank
         self._rendezvous = rendezvous
         self._engine: Any = None
+        self._lock = threading.Lock()
+        """Held by whoever uses the engine."""
+        self._saver: Any = None
         self._slow, self._slow_until = 1.0, 0.0
 
     def build(self) -> tuple[str, int, int, int]:
         """Build the stage; return (parameter hash, parameters, elements of this rank's flat gradient, and state)."""
+        from actors.shard_checkpoint import PartSaver
         from sharding.engine import EngineSpec, StageEngine
 
         spec = self._spec
@@ -53,6 +57,7 @@ class ShardActor:
             )
         )
         engine = self._engine
+        self._saver = PartSaver(engine, self._lock)
         return engine.parameter_hash(), engine.parameters_count, len(engine.export_gradient()), engine.state_length
 
     def run(
@@ -62,17 +67,18 @@ class ShardActor:
         began = time.perf_counter()
         engine, loss, out = self._engine, 0.0, ()
         x = tensors[0] if self._spec.stage.embedding and kind != "backward" else tensors
-        if kind == "forward":
-            # Validation keys have negative indices: nothing is kept for a backward pass.
-            out = engine.forward(key, x, keep=key[1] >= 0)
-        elif kind == "loss":
-            weight = 1.0 / (self._spec.train.microbatches * self._spec.layout.devices)
-            result = engine.loss(key, x, labels, weight)
-            loss, out = result.loss, result.gradient or ()
-        elif kind == "backward":
-            out = engine.backward(key, tensors) or ()
-        else:
-            loss = engine.evaluate(x, labels)
+        with self._lock:
+            if kind == "forward":
+                # Validation keys have negative indices: nothing is kept for a backward pass.
+                out = engine.forward(key, x, keep=key[1] >= 0)
+            elif kind == "loss":
+                weight = 1.0 / (self._spec.train.microbatches * self._spec.layout.devices)
+                result = engine.loss(key, x, labels, weight)
+                loss, out = result.loss, result.gradient or ()
+            elif kind == "backward":
+                out = engine.backward(key, tensors) or ()
+            else:
+                loss = engine.evaluate(x, labels)
         self._pace(kind, began)
         return out, loss, time.perf_counter() - began
 
@@ -87,25 +93,83 @@ class ShardActor:
 
     def export_gradient(self) -> tuple[np.ndarray, frozenset[int]]:
         """Return this rank's partition of the accumulated flat gradient, and which microbatches are in it."""
-        return self._engine.export_gradient(), frozenset(index for _, index in self._engine.counted)
+        with self._lock:
+            return self._engine.export_gradient(), frozenset(index for _, index in self._engine.counted)
 
     def discard(self) -> None:
         """Forget stashes and accumulated gradients; the parameters stay."""
-        self._engine.discard()
+        with self._lock:
+            self._engine.discard()
 
     def export_state(self) -> tuple[np.ndarray, str]:
         """Return this rank's flat state, and the hash of the parameters."""
-        return self._engine.export_state(), str(self._engine.parameter_hash())
+        with self._lock:
+            return self._engine.export_state(), str(self._engine.parameter_hash())
 
     def load_state(self, state: np.ndarray) -> str:
         """Take over a state of this rank; return the hash of the parameters."""
-        self._engine.load_state(state)
-        return str(self._engine.parameter_hash())
+        with self._lock:
+            self._saver.complete()
+            self._engine.load_state(state)
+            return str(self._engine.parameter_hash())
 
     def apply(self, average: np.ndarray, clip_factor: float, step: int) -> str:
         """Update the parameters; return their hash."""
-        self._engine.apply(average, clip_factor, step)
-        return str(self._engine.parameter_hash())
+        with self._lock:
+            self._saver.complete()
+            self._engine.apply(average, clip_factor, step)
+            return str(self._engine.parameter_hash())
+
+    def save(self, place: tuple[str, int, int], part: int, parts: int) -> None:
+        """Begin to write a part of a checkpoint (URL, history, commit) beside the work.
+
+        Several ranks put tensors together in step, so they write it at once; rank 0's files are the part.
+        """
+        with self._lock:
+            if self._rank == 0:
+                self._saver.begin(place, self._spec.stage.index, part, parts, self._spec.name)
+            if self._spec.layout.devices > 1:
+                self._together(part, parts)
+
+    def _together(self, part: int, parts: int) -> None:
+        """All ranks go through the part's tensors at the same time."""
+        from checkpoint.slices import part_of
+
+        if self._rank == 0:
+            self._saver.complete()
+            return
+        names = {piece.name for piece in part_of(self._engine.state_inventory(), part, parts)}
+        for _ in self._engine.named_state(names):
+            pass
+
+    @ray.method(concurrency_group="save")
+    def saved(self, history: int, commit: int, part: int) -> bytes | str:
+        """The receipt of a part, when it is written; or what went wrong."""
+        receipt: bytes | str = self._saver.wait(history, commit, part)
+        return receipt
+
+    @ray.method(concurrency_group="save")
+    def seal(self, place: tuple[str, int, int], receipts: list[bytes]) -> bytes | str:
+        """The receipt of the whole stage; or what is wrong with it."""
+        from actors.shard_checkpoint import seal
+
+        try:
+            return seal(self._engine, place, self._spec.stage.index, receipts)
+        except (ValueError, OSError) as error:
+            return str(error)
+
+    def fetch(self, place: tuple[str, int, int]) -> tuple[str, str]:
+        """Take over the stage's state from a checkpoint; return (hash of the parameters, what went wrong)."""
+        from actors.shard_checkpoint import fetch
+
+        spec = self._spec
+        try:
+            with self._lock:
+                self._saver.complete()
+                fetch(self._engine, place, spec.stage.index, spec.layout.stages, reads=self._rank == 0)
+                return str(self._engine.parameter_hash()), ""
+        except (ValueError, OSError) as error:
+            return "", str(error)
 
     def inventory(self) -> dict[str, Any]:
         """Return what was ever constructed in this process, for the audit."""

@@ -21,6 +21,8 @@ from actors.spec import NAMESPACE, ParticipantSpec
 from actors.steps.events import JobKind
 
 Array = npt.NDArray[Any]
+Place = tuple[str, int, int]
+"""URL, history and commit of a checkpoint."""
 
 
 class ShardLostError(Exception):
@@ -76,6 +78,15 @@ class ShardGroup(Protocol):
 
     def load_state(self, state: Array) -> Awaitable[str]:
         """Take over a state and return the hash of its parameters."""
+
+    def save(self, place: Place, part: int, parts: int) -> Awaitable[bytes | str]:
+        """Write a part of a checkpoint beside the work; return its receipt, or what went wrong."""
+
+    def seal(self, place: Place, receipts: list[bytes]) -> Awaitable[bytes | str]:
+        """Make the stage whole in a checkpoint; return its receipt, or what went wrong."""
+
+    def fetch(self, place: Place) -> Awaitable[tuple[str, str]]:
+        """Take over the stage's state from a checkpoint; return (hash of the parameters, what went wrong)."""
 
     async def inventory(self) -> list[Any]:
         """What the devices hold and ever constructed, for tests."""
@@ -175,6 +186,26 @@ class RayShardGroup:
         """Take over a state and return the hash of its parameters."""
         parts = np.split(state, np.cumsum(self._states)[:-1])
         return self._first("load_state", [(part,) for part in parts])
+
+    def save(self, place: Place, part: int, parts: int) -> Awaitable[bytes | str]:
+        """Write a part of a checkpoint beside the work; return its receipt, or what went wrong."""
+        for actor in self._actors:
+            actor.save.remote(place, part, parts)
+        return self._one(self._actors[0].saved.remote(place[1], place[2], part))
+
+    def seal(self, place: Place, receipts: list[bytes]) -> Awaitable[bytes | str]:
+        """Make the stage whole in a checkpoint; return its receipt, or what went wrong."""
+        return self._one(self._actors[0].seal.remote(place, receipts))
+
+    def fetch(self, place: Place) -> Awaitable[tuple[str, str]]:
+        """Take over the stage's state from a checkpoint; return (hash of the parameters, what went wrong)."""
+        return self._first("fetch", [(place,) for _ in self._actors])
+
+    def _one(self, call: Any) -> Awaitable[Any]:
+        async def answer() -> Any:
+            return (await self._answers([call]))[0]
+
+        return answer()
 
     def _first(self, method: str, arguments: list[tuple[Any, ...]]) -> Awaitable[Any]:
         """Call all ranks now; the first one's answer is everybody's."""

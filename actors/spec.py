@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from actors.chronicle import SinkOpener
 from actors.faults.schedule import Fault
@@ -10,6 +10,7 @@ from actors.steps.config import TrainConfig
 from actors.steps.context import LostStage, StepSetup
 from actors.tokens import TokenSourceOpener
 from actors.transport.config import EmulateConfig, EmulateOverride
+from checkpoint.config import CheckpointConfig
 from sharding.config import LayoutConfig, ModelConfig, OptimizerConfig
 from sharding.partition import StageSpec, partition, share, stage_parameters
 from sharding.schedule import learning_rate
@@ -55,6 +56,9 @@ class ParticipantSpec:
     spot_url: str = ""
     spare: bool = False
     """It follows a stage without working, as long as others work."""
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    config_text: str = ""
+    """The run's config as YAML, for checkpoints."""
     gpus: int = 0
     """GPUs that Ray reserves for each shard."""
     faults: tuple[Fault, ...] = ()
@@ -97,6 +101,10 @@ def step_setup(spec: ParticipantSpec) -> StepSetup:
         moves=spec.layout.rebalance,
         keep_every=train.keep_every,
         lost_stage=LostStage(train.lost_stage),
+        save_every=spec.checkpoint.every if spec.checkpoint.url else 0,
+        first=max(0, spec.checkpoint.resume_commit),
+        history=spec.checkpoint.history,
+        resumed=spec.checkpoint.resume_history if spec.checkpoint.resume else -1,
     )
 
 

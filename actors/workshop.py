@@ -163,6 +163,16 @@ class Workshop:
                 self._then(group, group.load_state(values), lambda hashed: events.StateLoaded(commit, hashed))
             case events.KeepState(era, commit) if (shelf := self._shelf) is not None:
                 self._spawn(self._keep(shelf, era, commit, group.export_state()), self._number - 1)
+            case events.SavePart(history, commit, part, parts):
+                saving = group.save((self._spec.checkpoint.url, history, commit), part, parts)
+                self._then(group, saving, lambda out: _part(history, commit, part, out))
+            case events.SealStage(history, commit, receipts):
+                sealing = group.seal((self._spec.checkpoint.url, history, commit), list(receipts))
+                self._then(group, sealing, lambda out: _sealed(history, commit, out))
+            case events.FetchCheckpoint(history, commit, first):
+                where = self._spec.checkpoint.resume if first else self._spec.checkpoint.url
+                fetching = group.fetch((where, history, commit))
+                self._then(group, fetching, lambda out: _fetched(history, commit, *out))
             case events.RestoreState(era, commit) if (shelf := self._shelf) is not None:
                 self._spawn(self._restore(shelf, group, era, commit), self._number - 1)
 
@@ -267,3 +277,20 @@ class Workshop:
         if self._group is not None:
             self._group.close()
             self._group = None
+
+
+def _part(history: int, commit: int, part: int, out: bytes | str) -> events.Event:
+    """What shards say of a part: its receipt, or what went wrong."""
+    if isinstance(out, str):
+        return events.SaveFailed(history, commit, out)
+    return events.PartSaved(history, commit, part, out)
+
+
+def _sealed(history: int, commit: int, out: bytes | str) -> events.Event:
+    if isinstance(out, str):
+        return events.SaveFailed(history, commit, out)
+    return events.StageSealed(history, commit, out)
+
+
+def _fetched(history: int, commit: int, parameter_hash: str, wrong: str) -> events.Event:
+    return events.FetchFailed(history, commit, wrong) if wrong else events.Restored(commit, parameter_hash)

@@ -23,6 +23,7 @@ from actors.spot import CLOUDS
 from actors.steps.config import TrainConfig
 from actors.steps.context import LostStage
 from actors.transport.config import EmulateConfig
+from checkpoint.config import CheckpointConfig
 from orchestrator.churn import parse as parse_change
 from orchestrator.data.config import DataConfig
 from orchestrator.telemetry.config import TelemetryConfig
@@ -62,6 +63,7 @@ class RunConfig:
     emulate: EmulateConfig = field(default_factory=EmulateConfig)
     ray: RayConfig = field(default_factory=RayConfig)
     telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     faults: list[str] = field(default_factory=list)
     """`simulate` only: faults on purpose, one sentence each, as `kill leader at step 5 averaging`."""
     churn: list[str] = field(default_factory=list)
@@ -192,6 +194,10 @@ def _check_ranges(config: RunConfig) -> None:
     for key in ("steps", "in_flight", "validate_every", "validation_microbatches", "keep_every"):
         if getattr(config.train, key) < 0:
             raise ConfigError(f"train.{key}={getattr(config.train, key)} must not be negative.")
+    if config.checkpoint.every < 1 or config.checkpoint.last < 1:
+        raise ConfigError("checkpoint.every and checkpoint.last must be at least 1.")
+    if config.train.lost_stage == LostStage.ROLLBACK and not (config.checkpoint.url or config.checkpoint.resume):
+        raise ConfigError("train.lost_stage=rollback needs checkpoints: set checkpoint.url.")
     if config.layout.spares < 0:
         raise ConfigError(f"layout.spares={config.layout.spares} must not be negative.")
     for key in ("up_mbps", "down_mbps", "delay_ms", "jitter_ms", "tokens_per_s"):
@@ -217,6 +223,9 @@ AGREED = ("model", "optimizer", "train", "layout", "data")
 def config_hash(config: RunConfig) -> str:
     """Return the hash of what all participants of a run must agree on."""
     agreed = {section: dataclasses.asdict(getattr(config, section)) for section in AGREED}
+    agreed["checkpoint"] = {
+        key: getattr(config.checkpoint, key) for key in ("every", "resume_history", "resume_commit")
+    }
     for key in ("device", "threads"):
         agreed["layout"].pop(key)
     for key in ("cache", "fingerprint"):

@@ -25,6 +25,7 @@ from actors.faults.log import FaultLog
 from actors.keepsakes import owner_folder
 from actors.records import CommitRecord, Event
 from actors.spec import NAMESPACE
+from checkpoint.names import CheckpointId
 from orchestrator.config import ConfigError, RunConfig, as_dict
 from orchestrator.driver_churn import DriverChurn
 from orchestrator.driver_faults import DriverFaults
@@ -41,6 +42,7 @@ from orchestrator.launcher import (
 )
 from orchestrator.names import run_name
 from orchestrator.ray_keeper import LocalCluster, runs_folder
+from orchestrator.resume import unusable, with_checkpoint
 from orchestrator.telemetry.telemetry import Telemetry
 from sharding.partition import partition, share
 
@@ -95,15 +97,7 @@ def run(config: RunConfig, command: str, *, local: bool, console: Console) -> in
             cluster = _connect(config, local)
             _install_stop()
             note = _note_run(config, cluster)
-            launch(config, OpenReport(config, command, str(folder)), telemetry.phase, started)
-            telemetry.phase("waiting until every stage is built")
-            changes = DriverChurn(config, OpenReport(config, command, str(folder)), started, churn(config))
-            faults = DriverFaults(schedule(config), places(config), FaultLog(fault_folder(str(folder))))
-            outcome = _Watch(config, started, telemetry, faults, changes).until_the_end()
-            failure = "" if outcome == "finished" else "stopped by a person"
-            missing = faults.missing() or changes.missing()
-            if outcome == "finished" and missing:
-                outcome, failure = "failed", missing
+            outcome, failure = _train(config, OpenReport(config, command, str(folder)), telemetry, started)
     except KeyboardInterrupt as stop:
         outcome, failure = "stopped", "stopped from outside"
         if not isinstance(stop, StoppedError) and started and _leave_running(console):
@@ -130,6 +124,39 @@ def run(config: RunConfig, command: str, *, local: bool, console: Console) -> in
     return {"finished": 0, "failed": 1, "stopped": 130}[outcome]
 
 
+def _train(config: RunConfig, sink: OpenReport, telemetry: Telemetry, started: list[Launched]) -> tuple[str, str]:
+    """Launch and watch; return outcome and failure. With a damaged checkpoint once more, from the one before it."""
+
+    def say(text: str) -> None:
+        telemetry.event(Event(time.time(), "checkpoint", "", text))
+
+    skip: frozenset[CheckpointId] = frozenset()
+    while True:
+        chosen = with_checkpoint(config, say, skip)
+        try:
+            return _once(chosen, dataclasses.replace(sink, config=chosen), telemetry, started)
+        except RunFailedError as error:
+            damaged = unusable(chosen, str(error))
+            if damaged is None or config.checkpoint.resume_commit >= 0:
+                raise
+            say(f"{error}; the run begins with the checkpoint before it")
+            skip |= {damaged}
+            _end(started, quick=False)
+            started.clear()
+
+
+def _once(config: RunConfig, sink: OpenReport, telemetry: Telemetry, started: list[Launched]) -> tuple[str, str]:
+    launch(config, sink, telemetry.phase, started)
+    telemetry.phase("waiting until every stage is built")
+    changes = DriverChurn(config, sink, started, churn(config))
+    faults = DriverFaults(schedule(config), places(config), FaultLog(fault_folder(sink.folder)))
+    outcome = _Watch(config, started, telemetry, faults, changes).until_the_end()
+    missing = faults.missing() or changes.missing()
+    if outcome == "finished" and missing:
+        return "failed", missing
+    return outcome, "" if outcome == "finished" else "stopped by a person"
+
+
 class _Watch:
     """Asks the participants until the run is over. Some may be gone at any time: the run goes on without them."""
 
@@ -151,7 +178,7 @@ class _Watch:
         self._pids: dict[int, int] = {}
         self._records: dict[tuple[int, int], CommitRecord] = {}
         """(Era, step) -> record that was not handed over yet."""
-        self._era, self._step = 0, 0
+        self._era, self._step = 0, max(0, config.checkpoint.resume_commit)
         """Of the next record."""
         self._gap_since = 0.0
         self._status_at = 0.0

@@ -24,7 +24,7 @@ from actors.spec import NAMESPACE, ParticipantSpec, emulation_for
 from actors.transport.identity import Identity, Owner
 from orchestrator.churn import Change
 from orchestrator.churn import parse_all as parse_changes
-from orchestrator.config import ConfigError, RunConfig, as_dict, config_hash
+from orchestrator.config import ConfigError, RunConfig, as_dict, as_yaml, config_hash
 from orchestrator.data.source import OpenTokens, describe
 from orchestrator.names import participant_names
 from sharding.partition import no_stage, partition
@@ -149,6 +149,8 @@ def _spec(config: RunConfig, name: str, stage: int, replica: int, folder: str = 
         fingerprint=config.data.fingerprint,
         tokens=OpenTokens(config.data, config.train),
         gpus=_gpus(config),
+        checkpoint=config.checkpoint,
+        config_text=as_yaml(config),
         spot=config.mesh.spot,
         spot_url=config.mesh.spot_url,
     )

@@ -40,6 +40,8 @@ class Agreement:
         self._me, self._life = me, life
         self.decision = decision
         self.view = decision.view
+        self.unkept = False
+        """Whether a vote was given that is not on disk yet; also one whose slot was decided with it at once."""
         self._begin()
 
     def _begin(self) -> None:
@@ -148,6 +150,7 @@ class Agreement:
             return Refused(self.slot, self.promised)
         self._promise(message.ballot)
         self._accepted_ballot, self._accepted = message.ballot, message.decision
+        self.unkept = True
         return Accepted(self.slot, message.ballot, self._life)
 
     def _may_ask(self, sender: str, message: Lead | Propose) -> bool:

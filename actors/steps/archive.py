@@ -1,10 +1,10 @@
-"""States on the own disk: one every so many commits, for the day when nobody holds the stage any more."""
+"""States on the own disk, one every so many commits, and in the checkpoint store: for whoever holds none."""
 
 from __future__ import annotations
 
 from actors.steps.context import Context
 from actors.steps.eras import origin
-from actors.steps.events import DropState, KeepState, RestoreState
+from actors.steps.events import DropState, FetchCheckpoint, FetchFailed, KeepState, RestoreState
 
 
 class Archive:
@@ -15,13 +15,15 @@ class Archive:
         self._asked = -1
         """Commit that was last asked to be written."""
         self._dropped: set[tuple[int, int]] = set()
+        self._unusable: set[tuple[int, int]] = set()
+        """Checkpoints that could not be read."""
 
     def kept(self, states: frozenset[tuple[int, int]]) -> None:
         """These are on disk now. What was to be restored and is not among them could not be read."""
         context = self._context
         context.kept = states
         self.tidy()
-        if context.restoring and not self._can_restore():
+        if context.restoring and self._source() is None and not self._can_restore():
             context.restoring = False
             context.waits.cancel(("load",))
 
@@ -38,23 +40,48 @@ class Archive:
         """Write the state down, if it is time."""
         context = self._context
         every, commit = context.setup.keep_every, context.held
-        if not every or commit % every or commit in (self._asked, *context.returnable):
+        due = every > 0 and (commit % every == 0 or commit == context.setup.first)
+        if not due or commit in (self._asked, *context.returnable):
             return
         self._asked = commit
         context.out.append(KeepState(origin(context.decision.returns, commit), commit))
 
     def restore(self) -> bool:
-        """Read the very state that the step needs, if it is on disk; returns whether it is on its way."""
+        """Read the very state that the step needs, if disk or store has it; returns whether it is on its way."""
         context = self._context
-        if not context.restoring and self._can_restore():
-            context.restoring = True
-            context.waits.start(context.now, ("load",), "load", f"the shards of {context.me.name} took no state")
+        if context.restoring:
+            return True
+        if self._can_restore():
             context.out.append(RestoreState(origin(context.decision.returns, context.step), context.step))
-        return context.restoring
+        elif (source := self._source()) is not None and source not in self._unusable:
+            context.out.append(FetchCheckpoint(*source, context.step == context.setup.first))
+        else:
+            return False
+        context.restoring = True
+        context.waits.start(context.now, ("load",), "load", f"the shards of {context.me.name} took no state")
+        return True
 
     def _can_restore(self) -> bool:
         context = self._context
         return context.step > 0 and context.step in context.returnable
+
+    def _source(self) -> tuple[int, int] | None:
+        """The checkpoint that the step under way was taken up from, where it was."""
+        context = self._context
+        if context.step == context.setup.first and context.setup.resumed >= 0:
+            return context.setup.resumed, context.step
+        return context.decision.source if context.decision.source[1] == context.step >= 0 else None
+
+    def fetch_failed(self, event: FetchFailed) -> None:
+        """A checkpoint cannot be used: a run that would begin with it does not begin."""
+        context = self._context
+        self._unusable.add((event.history, event.commit))
+        context.restoring = False
+        context.waits.cancel(("load",))
+        what = f"{context.me.name} (stage {context.me.stage}) cannot use the checkpoint of commit {event.commit}"
+        context.note("damaged", f"{what}: {event.reason}")
+        if context.step == context.setup.first and not context.held >= 0:
+            context.fail(f"{what}: {event.reason}")
 
     def restored(self, commit: int, parameter_hash: str) -> None:
         """The state is in the shards."""
@@ -64,7 +91,7 @@ class Archive:
         context.restoring = False
         context.waits.done(context.now, ("load",))
         context.held, context.parameter_hash = commit, parameter_hash
-        context.note("restored", f"{context.me.name} has restored commit {commit} of its stage from its disk")
+        context.note("restored", f"{context.me.name} has restored commit {commit} of its stage")
 
     def lost(self) -> None:
         """The shards are gone, with what was asked of them."""

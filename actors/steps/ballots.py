@@ -35,6 +35,10 @@ class Decision:
     finished: bool = False
     assigned: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """Peer id -> stages that it was ever given, the newest last."""
+    source: tuple[int, int] = (-1, -1)
+    """History and commit of the checkpoint that `step` was taken up from, where it was."""
+    stored: tuple[int, int] = (-1, -1)
+    """History and commit of the newest checkpoint, as far as is known; (-1, -1) for none."""
     spares: tuple[str, ...] = ()
     """Members that follow their stage without working, as long as others of it work."""
     returns: tuple[tuple[int, int], ...] = ()
@@ -76,6 +80,8 @@ class Report:
     """Of the parameters that it holds; empty while an update is under way."""
     kept: tuple[int, ...] = ()
     """Commits of its stage that it can return to by itself."""
+    stored: tuple[int, int] = (-1, -1)
+    """History and commit of the newest checkpoint that it knows of."""
     spare: bool = False
     """It follows its stage without working, as long as others work."""
     era: int = 0

@@ -150,6 +150,8 @@ def next_view(context: Context, waiting: WaitingRoom, survey: Survey, *, idle: b
         holders,
         factor,
         assigned=draft.log,
+        source=decision.source,
+        stored=context.stored,
         spares=spares,
         returns=decision.returns,
     )

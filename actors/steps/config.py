@@ -30,4 +30,5 @@ class TrainConfig:
     never."""
     lost_stage: str = "wait"
     """When all who held a stage are gone: `wait` until the run can return to a commit that participants of every stage
-    have kept; `spare` for the same, with layout.spares participants a stage that stand by; `stop` to end it."""
+    have kept; `spare` for the same, with layout.spares participants a stage that stand by; `rollback` to the newest
+    checkpoint; `stop` to end it."""

@@ -27,6 +27,8 @@ class LostStage(StrEnum):
     """The run pauses until it can return to the newest commit that participants of every stage have kept."""
     SPARE = "spare"
     """Somebody who stood by goes on with it; when they are gone, too, as with `wait`."""
+    ROLLBACK = "rollback"
+    """The run returns to the newest checkpoint."""
     STOP = "stop"
     """It ends."""
 
@@ -62,6 +64,14 @@ class StepSetup:
     """Elements of a chunk of a state, at least."""
     keep_every: int = 0
     """Each participant writes its stage's state to its own disk every so many commits; 0: never."""
+    save_every: int = 0
+    """A checkpoint is written every so many commits; 0: never."""
+    first: int = 0
+    """The commit that the run begins with."""
+    history: int = 0
+    """Of its checkpoints: above those of all that were in the store before."""
+    resumed: int = -1
+    """History of the checkpoint that it begins with; -1 where it begins anew."""
     lost_stage: LostStage = LostStage.WAIT
     """What happens when nobody holds a stage any more."""
     beat_s: float = 2.0
@@ -132,6 +142,10 @@ class Context:
     """How many processes of this life there were before this one."""
     kept: frozenset[tuple[int, int]] = frozenset()
     """(Era, commit) of the own stage's states that are on the own disk."""
+    stored: tuple[int, int] = (-1, -1)
+    """History and commit of the newest checkpoint, as far as is known here."""
+    unsaved: tuple[int, int] = (-1, -1)
+    """The newest checkpoint that somebody could not write."""
     restoring: bool = False
     """A state is on its way from the own disk into the shards."""
     memory: int = 0

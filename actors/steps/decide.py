@@ -32,6 +32,8 @@ def step_decision(
         record.clip_factor,
         closing,
         decision.assigned,
+        (-1, -1),
+        context.stored,
         decision.spares,
         decision.returns,
     )

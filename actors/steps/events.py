@@ -151,6 +151,59 @@ class Restored:
 
 
 @dataclass(frozen=True)
+class FetchFailed:
+    """A checkpoint cannot be used."""
+
+    history: int
+    commit: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class CheckpointsListed:
+    """What is in the run's store."""
+
+    found: tuple[tuple[int, int], ...]
+    """History and commit of those that have all their files."""
+
+
+@dataclass(frozen=True)
+class PartSaved:
+    """A part of a checkpoint is in the store."""
+
+    history: int
+    commit: int
+    part: int
+    receipt: bytes
+
+
+@dataclass(frozen=True)
+class StageSealed:
+    """The own stage's checkpoint is whole in the store."""
+
+    history: int
+    commit: int
+    receipt: bytes
+
+
+@dataclass(frozen=True)
+class CheckpointCommitted:
+    """The manifest is in the store: the checkpoint exists."""
+
+    history: int
+    commit: int
+
+
+@dataclass(frozen=True)
+class SaveFailed:
+    """Something of a checkpoint could not be written."""
+
+    history: int
+    commit: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class PeerUp:
     """A participant can be worked with: its link stands, and the mesh does not hold it dead."""
 
@@ -207,6 +260,12 @@ Event = (
     | Applied
     | Kept
     | Restored
+    | FetchFailed
+    | CheckpointsListed
+    | PartSaved
+    | StageSealed
+    | CheckpointCommitted
+    | SaveFailed
     | PeerUp
     | PeerLost
     | LocalFailure
@@ -297,6 +356,49 @@ class DropState:
 
 
 @dataclass(frozen=True)
+class SavePart:
+    """Write a part of the shards' state to the checkpoint store beside the work; answered by `PartSaved`."""
+
+    history: int
+    commit: int
+    part: int
+    parts: int
+
+
+@dataclass(frozen=True)
+class SealStage:
+    """All parts of the own stage are in the store: check them, and make them whole; answered by `StageSealed`."""
+
+    history: int
+    commit: int
+    receipts: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class CommitCheckpoint:
+    """All stages are in the store: write the manifest; answered by `CheckpointCommitted`."""
+
+    history: int
+    commit: int
+    receipts: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class ListCheckpoints:
+    """Look into the run's store; answered by `CheckpointsListed`."""
+
+
+@dataclass(frozen=True)
+class FetchCheckpoint:
+    """Put the own stage's state from a checkpoint into the shards; answered by `Restored` or `FetchFailed`."""
+
+    history: int
+    commit: int
+    first: bool
+    """Whether it is the one that the run begins with, which may be in another store."""
+
+
+@dataclass(frozen=True)
 class RestartShards:
     """The own shards do not answer: end them and build new ones; answered by `ShardsLost` and `LocalReady`."""
 
@@ -374,6 +476,11 @@ Effect = (
     | KeepState
     | RestoreState
     | DropState
+    | SavePart
+    | SealStage
+    | CommitCheckpoint
+    | FetchCheckpoint
+    | ListCheckpoints
     | RestartShards
     | Serve
     | Departed

@@ -15,6 +15,7 @@ from actors.steps.events import Payload
 from actors.steps.follower import Follower
 from actors.steps.hop import Hop
 from actors.steps.messages import Chunk, Differs, Get, Gone, Offer, Want
+from actors.steps.saving import Saver
 from actors.steps.standing import Standing
 
 Transfer = Want | Get | Offer | Gone | Chunk | Differs
@@ -28,6 +29,7 @@ class Holdings:
         hop: counts gradients in the shards.
         averaging: holds the newest average.
         archive: the own disk.
+        saver: writes checkpoints.
         donor: gives what is held here.
         follower: gets what is not.
         standing: tells the leader.
@@ -40,12 +42,14 @@ class Holdings:
         hop: Hop,
         averaging: Averaging,
         archive: Archive,
+        saver: Saver,
         donor: Donor,
         follower: Follower,
         standing: Standing,
         replay: Callable[[], None],
     ) -> None:
-        self._context, self._hop, self._averaging, self._archive = context, hop, averaging, archive
+        self._context, self._hop, self._averaging = context, hop, averaging
+        self._archive, self._saver = archive, saver
         self._donor, self._follower, self._standing, self._replay = donor, follower, standing, replay
 
     def built(self, event: events.LocalReady) -> None:
@@ -57,7 +61,8 @@ class Holdings:
         if not event.data_ok:
             text = f"{context.me.name} has another corpus or tokenizer: it originates nothing and computes no losses"
             context.note("data", text)
-        context.held, context.parameter_hash = 0, event.parameter_hash
+        if context.setup.resumed < 0:
+            context.held, context.parameter_hash = 0, event.parameter_hash
         if context.ready:
             self._standing.tell()
         self.changed()
@@ -82,6 +87,7 @@ class Holdings:
     def moved(self, stage: int) -> None:
         """Another stage is ours: what the shards held is of no use."""
         self._archive.moved()
+        self._saver.forget()
         if self._context.held >= 0 or self._follower.built:
             self.lost(f"{self._context.me.name} serves stage {stage} from now on")
 
@@ -106,10 +112,20 @@ class Holdings:
             self._standing.tell()
             self.changed()
 
+    def fetch_failed(self, event: events.FetchFailed) -> None:
+        """A checkpoint cannot be used."""
+        self._archive.fetch_failed(event)
+        if not self._context.failed:
+            self._standing.tell()
+            self.changed()
+
     def returned(self, before: Returns) -> None:
         """The run has returned to an earlier commit: what is held of later ones is of no use any more."""
         context, returns = self._context, self._context.decision.returns
         self._archive.tidy()
+        self._saver.forget()
+        if context.stored[1] > context.step:
+            context.stored = (-1, -1)  # it is of the era that is given up
         newest = max(context.held, context.applying.commit if context.applying is not None else -1)
         valid = newest <= context.step and origin(before, newest) == origin(returns, newest)
         if self._follower.built and not (valid and context.applying is None and self._follower.still):
@@ -162,6 +178,7 @@ class Holdings:
         context = self._context
         if context.ready:
             self._archive.keep()
+            self._saver.consider()
             self._follower.caught_up()
             self._donor.serve()
             self._standing.vouch()

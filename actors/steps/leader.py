@@ -35,8 +35,10 @@ from actors.steps.change import next_view
 from actors.steps.context import Context, LostStage
 from actors.steps.deal import Deal
 from actors.steps.decide import commit_record, disagreement, dissenters, step_decision
+from actors.steps.events import ListCheckpoints
 from actors.steps.messages import Differs, Done, Purpose
-from actors.steps.returning import lost_stages, return_decision
+from actors.steps.returning import lost_stages, return_decision, rollback_decision
+from actors.steps.saving import Saver
 from actors.steps.survey import Survey
 from actors.steps.waiting_room import WaitingRoom
 
@@ -46,6 +48,8 @@ MOST_ORDERS = 1 << 32
 """In one slot, of one process."""
 MOST_WRONG = 2
 """So often a step is averaged anew when the replicas' reports do not fit together, before the run ends."""
+LAST_SAVE_FLOORS = 30.0
+"""So many floors of patience the run's last checkpoint may take."""
 START_FLOORS = 6.0
 """So many floors of patience everybody has to build its stage before the first step begins without the rest."""
 
@@ -63,8 +67,8 @@ class Stage(enum.Enum):
 class Leader:
     """The slot that this participant leads."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, context: Context, saver: Saver) -> None:
+        self._context, self._saver = context, saver
         self.at = Stage.IDLE
         self._waiting = WaitingRoom(context)
         self._deal = Deal(context.router)
@@ -125,7 +129,7 @@ class Leader:
         """Lead no more."""
         self.at, self._order, self._planned = Stage.IDLE, None, False
         self._prepared, self._paused_beats, self._lost_since = {}, 0, math.inf
-        for key in ("gather", "done", "prepared", "beat", "start", "lost"):
+        for key in ("gather", "done", "prepared", "beat", "start", "lost", "saving"):
             self._context.waits.cancel((key,))
         self.paused = ""
 
@@ -304,7 +308,7 @@ class Leader:
         wrong = self._survey.wrong_config()
         if wrong:
             context.fail(wrong)
-        elif context.step == 0 and self._awaited_at_start():
+        elif context.step == context.setup.first and self._awaited_at_start():
             self._pause("", quiet=True)
             context.waits.after(context.now, ("start",), context.setup.floor_s, "")
         elif lacking:
@@ -319,7 +323,7 @@ class Leader:
         """Nobody can serve some stages: wait for whoever may hold them, and do what the policy says when nobody may."""
         context, setup = self._context, self._context.setup
         why = f"nobody who can be reached holds commit {context.step} of stage {', '.join(map(str, lacking))}"
-        lost = lost_stages(context, self._survey, lacking) if context.step > 0 else []
+        lost = lost_stages(context, self._survey, lacking) if context.step > setup.first else []
         if not lost:
             self._lost_since = math.inf
             self._pause(why)
@@ -334,11 +338,15 @@ class Leader:
         if setup.lost_stage is LostStage.STOP:
             context.fail(f"stage {stages} has lost everybody who held it, and train.lost_stage=stop ends the run then")
             return
-        decision, text = return_decision(context, self._survey, self._waiting, lost)
+        make = rollback_decision if setup.lost_stage is LostStage.ROLLBACK else return_decision
+        decision, text = make(context, self._survey, self._waiting, lost)
         if decision is not None and context.agreement.leading:
             context.note("returning", f"step {context.step} goes back to commit {decision.step}: {text}")
             self._vote(decision)
             return
+        if setup.lost_stage is LostStage.ROLLBACK and context.stored[1] < 0 and not context.waits.waiting(("lost",)):
+            context.waits.after(context.now, ("lost",), setup.floor_s, "")
+            context.out.append(ListCheckpoints())  # whoever knew of one may have died with the stage
         self._pause(f"{why}, and everybody who did is gone: {text}")
 
     def _awaited_at_start(self) -> bool:
@@ -377,9 +385,20 @@ class Leader:
         train = [] if self.closing else self._survey.ledger.missing(range(context.setup.microbatches))
         validate = [index for index in range(self._validations()) if index not in self._validated]
         if not train and not validate and not self._survey.resetting:
+            if self.closing and not self._last_is_saved():
+                return
             self._begin_average()
         elif not self._planned:
             self._plan(train, validate)
+
+    def _last_is_saved(self) -> bool:
+        """Whether the run's last checkpoint is there, or was waited for long enough: the end of the run ends it."""
+        context = self._context
+        left = context.decided_at + LAST_SAVE_FLOORS * context.setup.floor_s - context.now
+        if self._saver.settled or left <= 0 or context.step <= context.setup.first:
+            return True
+        context.waits.after(context.now, ("saving",), left, "")
+        return False
 
     @property
     def closing(self) -> bool:
@@ -526,7 +545,7 @@ class Leader:
                     self._exclude(peer, "it does not report the average")
             self._break_off(f"{context.names(late)} did not report in time")
             self.consider()
-        elif key in ("start", "lost"):
+        elif key in ("start", "lost", "saving"):
             self.consider()
         elif key == "beat":
             self._beat()

@@ -214,6 +214,39 @@ class Differs:
 
 
 @dataclass(frozen=True)
+class Saved:
+    """To the own stage: a part of its checkpoint is in the store."""
+
+    history: int
+    commit: int
+    stage: int
+    part: int
+    receipt: bytes
+    """JSON, which only those look into who seal the stage."""
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """To all: a stage's checkpoint is whole in the store."""
+
+    history: int
+    commit: int
+    stage: int
+    receipt: bytes
+    """JSON, which only those look into who write the manifest."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """To all: this checkpoint exists."""
+
+    history: int
+    commit: int
+    lost: str = ""
+    """Why it does not, and will not."""
+
+
+@dataclass(frozen=True)
 class Abort:
     """To all: the run cannot go on, or somebody stopped it."""
 

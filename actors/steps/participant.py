@@ -41,13 +41,17 @@ from actors.steps.messages import (
     Offer,
     Purpose,
     Returned,
+    Saved,
+    Sealed,
     Slice,
+    Stored,
     Taken,
     Want,
 )
 from actors.steps.orders import Orders
 from actors.steps.origin import Origin
 from actors.steps.quorum import Quorum
+from actors.steps.saving import Saver
 from actors.steps.standing import Standing
 from actors.steps.succession import Succession
 from actors.steps.tenure import Tenure
@@ -90,7 +94,8 @@ class Participant:
         spare: bool = False,
     ) -> None:
         first = CommittedView.first(members)
-        decision = Decision(0, 0, first.members, 0, assigned=first_log(members)) if members else UNKNOWN
+        begin = Decision(0, 0, first.members, setup.first, assigned=first_log(members))
+        decision = begin if members else UNKNOWN
         decision = vote.decision if vote is not None else decision
         self._context = Context(setup, me, Agreement(me.peer_id, me.life, decision), Waits(setup.floor_s), now=now)
         self._context.memory, self._context.spare = memory, spare
@@ -102,7 +107,8 @@ class Participant:
         self._context.decided_at = now
         self._origin = Origin(self._context)
         self._hop = Hop(self._context)
-        self._leader = Leader(self._context)
+        self._saver = Saver(self._context)
+        self._leader = Leader(self._context, self._saver)
         self._succession = Succession(self._context, self._leader)
         self._averaging = Averaging(self._context)
         self._standing = Standing(self._context, self._hop, self._origin)
@@ -114,10 +120,14 @@ class Participant:
         self._follower = Follower(self._context)
         self._early: deque[tuple[str, object, Payload]] = deque(maxlen=EARLY)
         self._quorum = Quorum(self._context, owner_signed)
-        kept = (self._averaging, Archive(self._context), self._donor, self._follower, self._standing)
+        stores = (Archive(self._context), self._saver)
+        kept = (self._averaging, *stores, self._donor, self._follower, self._standing)
         self._holdings = Holdings(self._context, self._hop, *kept, self._replay_early)
         self._tenure = Tenure(self._context, self._holdings, self._standing)
-        self._begin_slot(again=vote is not None)
+        if decision.finished:
+            self._finish()
+        else:
+            self._begin_slot(again=vote is not None)
 
     # What the outside reads
 
@@ -202,10 +212,10 @@ class Participant:
     def _vote_to_keep(self) -> list[Effect]:
         """A promise or a vote that was given just now: it has to be on disk before anybody hears of it."""
         agreement = self._context.agreement
-        given = agreement.given
-        if given is None or given == self._kept_vote or (self._kept_vote is not None and not agreement.bound):
+        given, first = agreement.given, self._kept_vote is None
+        if given is None or not (agreement.unkept or (given != self._kept_vote and (first or agreement.bound))):
             return []
-        self._kept_vote = given
+        self._kept_vote, agreement.unkept = given, False
         return [events.KeepVote(agreement.vote(self._context.starts))]
 
     def _dispatch(self, event: Event) -> None:
@@ -233,6 +243,19 @@ class Participant:
                 self._holdings.loaded(commit, parameter_hash)
             case events.Restored(commit, parameter_hash):
                 self._holdings.restored(commit, parameter_hash)
+            case events.FetchFailed():
+                self._holdings.fetch_failed(event)
+            case events.CheckpointsListed(found):
+                self._saver.listed(found)
+                self._leader.consider()
+            case events.PartSaved():
+                self._saver.part_saved(event)
+            case events.StageSealed():
+                self._saver.stage_sealed(event)
+            case events.CheckpointCommitted():
+                self._saver.committed(event)
+            case events.SaveFailed():
+                self._saver.failed(event)
             case events.Kept(states):
                 self._holdings.kept(states)
             case events.LocalReady():
@@ -319,6 +342,10 @@ class Participant:
             case Want() | Get() | Offer() | Gone() | Chunk() | Differs():
                 if not self.finished:
                     self._holdings.receive(peer, message, payload)
+            case Saved() | Sealed() | Stored():
+                if context.view.member(peer) is not None and not self.finished:
+                    self._saver.receive(message)
+                    self._leader.consider()
             case Forward() | Backward() | Dropped() | Taken() | Returned() | Done() | Slice():
                 self._work(peer, message, payload)
             case _:
@@ -460,6 +487,7 @@ class Participant:
             return
         if self.finished or not agreement.decided(decision):
             return
+        context.stored = max(context.stored, decision.stored)
         self._quorum.decided(before)
         if decision.record is not None:
             context.decided_at = context.now
@@ -485,6 +513,8 @@ class Participant:
         self._donor.drop(set(decision.holders) if decision.record is not None else set())
         self._tenure.decided(decision)
         self._begin_slot()
+        if decision.members != before.members:
+            self._saver.peers_changed()
 
     def _next_step(self, decision: Decision, before: int) -> None:
         """The order matters: what was counted and averaged is dropped, and only then is the update asked for."""
@@ -576,6 +606,7 @@ class Participant:
             self._standing.tell()
         self._donor.serve()
         self._follower.seek()
+        self._saver.peers_changed()
         self._hop.redirect()
         self._quorum.review()
 
@@ -591,6 +622,7 @@ class Participant:
         self._hop.redirect()
         self._origin.redirect()
         self._follower.peer_lost(peer)
+        self._saver.peers_changed()
         self._leader.peers_changed()
         if context.leader.peer_id == peer:
             self._succession.watch()

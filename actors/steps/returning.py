@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from actors.steps.assignment import may_have
-from actors.steps.ballots import Decision
+from actors.steps.ballots import Decision, Join
 from actors.steps.context import Context
 from actors.steps.survey import Survey
 from actors.steps.view import Voter
@@ -43,8 +43,7 @@ def kept_commits(context: Context, survey: Survey, waiting: WaitingRoom) -> dict
         for commit in report.kept if report is not None and member.peer_id in context.usable else ():
             found[member.stage].setdefault(commit, set()).add(member.peer_id)
     for peer, join in waiting.joiners.items():
-        here = peer in context.usable and peer not in context.gone and context.view.member(peer) is None
-        if here and join.report.era == len(context.decision.returns) and may_have(context, peer, join.stage):
+        if _may_enter(context, peer, join):
             for commit in join.report.kept:
                 found[join.stage].setdefault(commit, set()).add(peer)
     return found
@@ -58,11 +57,45 @@ def return_decision(
     common = set.intersection(*({commit for commit in kept[stage] if commit <= context.step} for stage in kept))
     if not common:
         return None, _lacking(context, kept)
-    commit, decision, view = max(common), context.decision, context.view
+    commit = max(common)
+    joiners = {stage: kept[stage][commit] for stage in lost}
+    return _goes_back(context, waiting, joiners, commit, (-1, -1))
+
+
+def rollback_decision(
+    context: Context, survey: Survey, waiting: WaitingRoom, lost: Collection[int]
+) -> tuple[Decision | None, str]:
+    """The return to the newest checkpoint, or None and what is lacking for it."""
+    known = [
+        context.stored,
+        *(survey.reports[m.peer_id].stored for m in context.view.members if m.peer_id in survey.reports),
+    ]
+    history, commit = max(place for place in known if place[1] <= context.step)
+    if commit < 0 and context.setup.resumed >= 0:
+        history, commit = context.setup.resumed, context.setup.first
+    if commit < 0:
+        return None, "there is no checkpoint yet"
+    found: dict[int, set[str]] = {stage: set() for stage in lost}
+    for member in context.view.members:
+        if member.stage in found and member.peer_id in context.usable and member.peer_id in survey.reports:
+            found[member.stage].add(member.peer_id)
+    for peer, join in waiting.joiners.items():
+        if join.stage in found and _may_enter(context, peer, join):
+            found[join.stage].add(peer)
+    if empty := [str(stage) for stage, peers in found.items() if not peers]:
+        return None, f"nobody is here who could take up stage {', '.join(empty)} from the checkpoint of commit {commit}"
+    return _goes_back(context, waiting, found, commit, (history, commit))
+
+
+def _goes_back(
+    context: Context, waiting: WaitingRoom, entering: dict[int, set[str]], commit: int, source: tuple[int, int]
+) -> tuple[Decision, str]:
+    """The decision, with those who take up the lost stages in the view."""
+    decision, view = context.decision, context.view
     members = {member.peer_id: member for member in view.members}
     names = {member.name for member in view.members}
-    for stage in lost:
-        for peer in sorted(kept[stage][commit] - members.keys()):
+    for stage, peers in entering.items():
+        for peer in sorted(peers - members.keys()):
             join = waiting.joiners[peer]
             if join.name not in names:
                 members[peer] = Voter(peer, join.report.life, join.name, stage)
@@ -77,11 +110,17 @@ def return_decision(
         record=None,
         averages={},
         holders=(),
+        source=source,
+        stored=context.stored if context.stored[1] <= commit else source,
         returns=(*decision.returns, (context.step, commit)),
     )
-    names_lost = ", ".join(str(stage) for stage in lost)
-    text = f"nobody holds stage {names_lost} any more; {context.step - commit} steps are trained again"
-    return proposal, text
+    stages = ", ".join(str(stage) for stage in entering)
+    return proposal, f"nobody holds stage {stages} any more; {context.step - commit} steps are trained again"
+
+
+def _may_enter(context: Context, peer: str, join: Join) -> bool:
+    here = peer in context.usable and peer not in context.gone and context.view.member(peer) is None
+    return here and join.report.era == len(context.decision.returns) and may_have(context, peer, join.stage)
 
 
 def _lacking(context: Context, kept: dict[int, dict[int, set[str]]]) -> str:

@@ -35,6 +35,7 @@ class Standing:
             self.unreachable(),
             context.parameter_hash if context.held >= 0 and context.applying is None else "",
             context.returnable,
+            context.stored,
             context.spare,
             len(context.decision.returns),
         )

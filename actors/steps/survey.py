@@ -152,7 +152,7 @@ class Survey:
     def wrong_config(self) -> str:
         """Why these members cannot train together from the beginning, empty when they can."""
         context = self._context
-        if context.step > 0 or context.view.number > 1:
+        if context.step > context.setup.first or context.view.number > 1:
             return ""
         for peer, report in self.reports.items():
             if report.config_hash != context.setup.config_hash:

@@ -11,7 +11,9 @@ from __future__ import annotations
 import random
 import sys
 from collections import Counter
+from typing import Any
 
+from actors.steps.context import LostStage
 from actors.steps.participant import Participant
 from orchestrator.simulation.elastic_world import ElasticWorld
 from orchestrator.simulation.faults import Fault
@@ -31,7 +33,7 @@ def build(seed: int, make: type[Participant] = Participant) -> tuple[ElasticWorl
     rng = random.Random(seed)
     layout = rng.choice(LAYOUTS)
     quality = Quality(rng.choice([0.005, 0.02, 0.1]), rng.choice([0.0, 0.02, 0.1]))
-    changes = {
+    changes: dict[str, Any] = {
         "steps": rng.choice([8, 20]),
         "microbatches": rng.choice([4, 6, 9]),
         "floor_s": rng.choice([3.0, 10.0]),
@@ -43,6 +45,8 @@ def build(seed: int, make: type[Participant] = Participant) -> tuple[ElasticWorl
     disk = random.Random(f"disk {seed}")
     changes["keep_every"] = disk.choice([0, 1, 3, 5])
     changes["durable"] = disk.random() < 0.7
+    changes["save_every"] = disk.choice([0, 2, 5])
+    changes["lost_stage"] = disk.choice([LostStage.WAIT, LostStage.ROLLBACK])
     world = ElasticWorld(seed, layout, quality, Trace(), make, None, rng.choice([0.1, 0.3]), **changes)
     names = names_of(layout)
     faults = []

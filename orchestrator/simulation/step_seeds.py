@@ -18,6 +18,7 @@ from typing import Any
 
 from actors.faults.schedule import Fault as Scheduled
 from actors.faults.schedule import parse_all
+from actors.steps.context import LostStage
 from actors.steps.participant import Participant
 from orchestrator.simulation.faults import Fault
 from orchestrator.simulation.network import Quality
@@ -58,6 +59,8 @@ def build(seed: int, make: type[Participant] = Participant) -> tuple[StepWorld, 
     disk = random.Random(f"disk {seed}")
     changes["keep_every"] = disk.choice([0, 1, 2, 3])
     changes["durable"] = disk.random() < 0.7
+    changes["save_every"] = disk.choice([0, 1, 2])
+    changes["lost_stage"] = disk.choice([LostStage.WAIT, LostStage.WAIT, LostStage.ROLLBACK])
     compute = rng.choice([0.1, 0.3, 0.8])
     world = StepWorld(seed, layout, quality, Trace(), make, None, compute, poor, **changes)
     faults = random_faults(rng, names, FAULTS_S, rng.choice([2, 4, 4, 8]))

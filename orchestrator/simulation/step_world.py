@@ -14,7 +14,7 @@ from actors.faults.schedule import Part, Phase, What
 from actors.faults.trigger import Trigger, phases_of
 from actors.records import CommitRecord, Traffic
 from actors.steps import events
-from actors.steps.context import StepSetup
+from actors.steps.context import LostStage, StepSetup
 from actors.steps.eras import Returns, origin
 from actors.steps.events import Job, JobKind
 from actors.steps.participant import Participant
@@ -34,6 +34,7 @@ from orchestrator.simulation.faults import Fault
 from orchestrator.simulation.network import Quality
 from orchestrator.simulation.trace import Trace
 from orchestrator.simulation.world import Condition, Node, World
+from orchestrator.simulation.world_store import WorldStore
 
 BUILD_S = 2.0
 """Building a stage takes up to so long."""
@@ -114,6 +115,7 @@ class StepWorld(World):
         self.disks: dict[str, dict[tuple[int, int, int], Vector]] = {}
         """Peer -> (stage, era, commit) -> state."""
         self.durable = durable
+        self.store = WorldStore(self.violation)
         self.returns: Returns = ()
         """The longest that was decided."""
         self.lives = {member.peer_id: 1 for member in self.members}
@@ -317,6 +319,12 @@ class StepWorld(World):
                 self.votes[node.peer] = vote
             case events.KeepState(era, commit):
                 self._job(node, 0.0, lambda: self._keep(node, engine, era, commit))
+            case events.SavePart() | events.SealStage() | events.CommitCheckpoint() | events.FetchCheckpoint():
+                self._checkpoint(node, engine, effect)
+            case events.ListCheckpoints():
+                self.kernel.after(
+                    0.2, self.deliver, node, node.life, events.CheckpointsListed(tuple(self.store.complete))
+                )
             case events.DropState(era, commit):
                 self.disks.get(node.peer, {}).pop((self.stage(node), era, commit), None)
                 self.kernel.after(0.0, self.deliver, node, node.life, events.Kept(self._on_disk(node)))
@@ -396,6 +404,47 @@ class StepWorld(World):
         for old in sorted(one for one in disk if one[0] == key[0])[:-KEPT]:
             del disk[old]
         self.deliver(node, life, events.Kept(self._on_disk(node)))
+
+    def _checkpoint(self, node: Node, engine: Engine, effect: Any) -> None:
+        """What shards do for checkpoints; writing takes a while, and goes on when the shards are dead."""
+        id, stage, life = (effect.history, effect.commit), self.stage(node), node.life
+        slow = self.kernel.rng.uniform(0.1, 2.0)
+        match effect:
+            case events.SavePart(_, commit, part, parts):
+
+                def save() -> None:
+                    if engine.commit != commit:
+                        raise self.violation(f"{node.name} saves commit {engine.commit} as {commit}")
+                    self.kernel.after(slow, self._part_written, node, life, effect, engine.state(), stage, parts)
+
+                self._job(node, 0.0, save)
+                assert part < parts
+            case events.SealStage(_, _, receipts):
+                sealed = events.StageSealed(*id, self.store.seal(id, stage, receipts))
+                self.kernel.after(slow, self.deliver, node, life, sealed)
+            case events.CommitCheckpoint(_, _, receipts):
+                self.store.commit(id, receipts, self.setup.stages)
+                self.kernel.after(slow, self.deliver, node, life, events.CheckpointCommitted(*id))
+            case events.FetchCheckpoint():
+                self._job(node, slow, lambda: self._fetch(node, engine, id))
+
+    def _part_written(
+        self, node: Node, life: int, effect: events.SavePart, state: Vector, stage: int, parts: int
+    ) -> None:
+        if node.life != life:
+            return
+        id = (effect.history, effect.commit)
+        receipt = self.store.write(id, stage, effect.part, parts, state)
+        self.deliver(node, life, events.PartSaved(*id, effect.part, receipt))
+
+    def _fetch(self, node: Node, engine: Engine, id: tuple[int, int]) -> events.Event:
+        state, stage = self.store.read(id, self.stage(node)), self.stage(node)
+        if state is None:
+            return events.FetchFailed(*id, "there is no such checkpoint")
+        engine.load(state)
+        if engine.commit != id[1] or not self.model.right(stage, id[1], engine.parameters, self._returns(node)):
+            raise self.violation(f"{node.name} takes up a checkpoint that is not commit {id[1]}")
+        return events.Restored(id[1], parameter_hash(stage, engine.parameters))
 
     def _restore(self, node: Node, engine: Engine, era: int, commit: int) -> events.Event:
         stage = self.stage(node)
@@ -634,7 +683,10 @@ class StepWorld(World):
         return ""
 
     def _can_return(self, returns: Returns) -> bool:
-        """Whether those who run have kept a commit of every stage."""
+        """Whether those who run have kept a commit of every stage, or can take up a checkpoint."""
+        here = {self.stage(node) for node in filter(self._runs, self.nodes.values())}
+        if self.setup.lost_stage is LostStage.ROLLBACK:
+            return bool(self.store.complete) and len(here - {-1}) == self.setup.stages
         kept: dict[int, set[int]] = {stage: set() for stage in range(self.setup.stages)}
         for node in filter(self._runs, self.nodes.values()):
             kept[self.stage(node)] |= {commit for era, commit in self._on_disk(node) if origin(returns, commit) == era}

@@ -1,0 +1,209 @@
+"""Getting a commit into the checkpoint store: each replica of a stage writes its part, and the manifest comes last.
+
+    SavePart ─> Saved (part's receipt, to the own stage) ─> all parts: SealStage ─> Sealed (stage's receipt, to all)
+        ─> all stages: CommitCheckpoint ─> Stored (to all)
+
+Who seals is the first replica that can be reached, who commits the first of all who held the commit; when one dies the
+next one does it again, which does no harm. The part of a replica that dies is written by another one, as long as it
+still holds the commit. What is not complete when the next checkpoint is due is given up: the one before stands.
+Receipts are opaque here.
+"""
+
+from __future__ import annotations
+
+from actors.steps import events
+from actors.steps.context import Context
+from actors.steps.eras import origin
+from actors.steps.messages import Saved, Sealed, Stored
+
+LONGEST = 400
+"""Characters of a reason that others are told."""
+
+
+class Saver:
+    """One checkpoint after the other, at one participant."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._id: tuple[int, int] | None = None
+        """History and commit of the checkpoint under way."""
+        self._everybody: tuple[str, ...] = ()
+        """Who held the commit, in order."""
+        self._writers: tuple[str, ...] = ()
+        """Those of the own stage: part n is the n-th one's."""
+        self._asked: set[int] = set()
+        self._parts: dict[int, bytes] = {}
+        self._mine: dict[int, bytes] = {}
+        self._stages: dict[int, bytes] = {}
+        self._sealing = self._committing = False
+
+    def consider(self) -> None:
+        """The own shards hold the step's parameters: begin, if it is time."""
+        context, decision = self._context, self._context.decision
+        every, commit = context.setup.save_every, context.step
+        place = (context.setup.history + len(decision.returns), commit)
+        due = every > 0 and decision.record is not None and commit > context.setup.first
+        due = due and (commit % every == 0 or commit == context.setup.steps)
+        if not due or place == self._id or place <= context.stored or context.me.peer_id not in decision.holders:
+            return
+        self._give_up()
+        self._id, self._everybody = place, tuple(sorted(decision.holders))
+        stages = {member.peer_id: member.stage for member in context.view.members}
+        self._writers = tuple(peer for peer in self._everybody if stages.get(peer) == context.me.stage)
+        self._write(self._writers.index(context.me.peer_id))
+        self._take_over()
+
+    def _give_up(self) -> None:
+        """The last one did not get complete."""
+        if self._id is not None:
+            lacking = [str(stage) for stage in range(self._context.setup.stages) if stage not in self._stages]
+            what = f"stage {', '.join(lacking)}" if lacking else "its manifest"
+            self._context.note("checkpoint", f"that of commit {self._id[1]} is given up: {what} was not written")
+        self.forget()
+
+    def forget(self) -> None:
+        """What is under way is of no use any more."""
+        self._id, self._everybody, self._writers = None, (), ()
+        self._asked.clear()
+        for kept in (self._parts, self._mine, self._stages):
+            kept.clear()
+        self._sealing = self._committing = False
+
+    def _write(self, part: int) -> None:
+        assert self._id is not None
+        self._asked.add(part)
+        self._context.out.append(events.SavePart(*self._id, part, len(self._writers)))
+
+    def _take_over(self) -> None:
+        """Parts of those who are gone are written by the first who is here and still holds the commit."""
+        context = self._context
+        if self._id is None or context.held != self._id[1] or context.applying is not None:
+            return
+        here = [peer for peer in self._writers if self._serves(peer)]
+        for part, peer in enumerate(self._writers):
+            missing = part not in self._parts and part not in self._asked
+            if missing and peer not in here and here[:1] == [context.me.peer_id]:
+                context.note("checkpoint", f"{context.me.name} writes the part of {context.name(peer)}, who is gone")
+                self._write(part)
+
+    def _serves(self, peer: str) -> bool:
+        """Whether it is still there, and has not moved to another stage."""
+        context, member = self._context, self._context.view.member(peer)
+        there = peer in context.usable and peer not in context.gone
+        return there and member is not None and member.stage == context.me.stage
+
+    # What is done
+
+    def part_saved(self, event: events.PartSaved) -> None:
+        """A part that was asked of the own shards is in the store."""
+        if (event.history, event.commit) != self._id:
+            return
+        self._mine[event.part] = event.receipt
+        self._tell_part(event.part)
+
+    def _tell_part(self, part: int) -> None:
+        context = self._context
+        assert self._id is not None
+        message = Saved(*self._id, context.me.stage, part, self._mine[part])
+        for peer in self._writers:
+            if peer in context.usable:
+                context.send(peer, message)
+
+    def receive(self, message: Saved | Sealed | Stored) -> None:
+        """Somebody else has got on."""
+        match message:
+            case Saved():
+                self.saved(message)
+            case Sealed():
+                self.sealed(message)
+            case Stored():
+                self.stored(message)
+
+    def saved(self, message: Saved) -> None:
+        """A replica of the own stage has written a part."""
+        if (message.history, message.commit) != self._id or message.stage != self._context.me.stage:
+            self._context.ignore("a part of another checkpoint")
+        elif message.part < len(self._writers):
+            self._parts.setdefault(message.part, message.receipt)
+            self._advance()
+
+    def stage_sealed(self, event: events.StageSealed) -> None:
+        """The own stage is whole in the store."""
+        if (event.history, event.commit) == self._id:
+            self._sealing = False
+            self._context.send_all(Sealed(*self._id, self._context.me.stage, event.receipt))
+
+    def sealed(self, message: Sealed) -> None:
+        """A stage is whole in the store."""
+        if (message.history, message.commit) == self._id and 0 <= message.stage < self._context.setup.stages:
+            self._stages[message.stage] = message.receipt
+            self._advance()
+
+    def committed(self, event: events.CheckpointCommitted) -> None:
+        """The manifest is in the store."""
+        self._context.send_all(Stored(event.history, event.commit))
+
+    def stored(self, message: Stored) -> None:
+        """A checkpoint exists."""
+        context, place = self._context, (message.history, message.commit)
+        if message.lost:
+            context.unsaved = max(context.unsaved, place)
+            return
+        if place <= context.stored or message.commit > context.step:
+            return
+        context.stored = place
+        if self._id is not None and place >= self._id:
+            self.forget()
+
+    def listed(self, found: tuple[tuple[int, int], ...]) -> None:
+        """What is in the store: those of eras that were given up, or of earlier runs, do not count."""
+        context = self._context
+        returns, base = context.decision.returns, context.setup.history
+        mine = [(h, c) for h, c in found if c <= context.step and h == base + origin(returns, c)]
+        context.stored = max([context.stored, *mine])
+
+    @property
+    def settled(self) -> bool:
+        """Whether the checkpoint that is due now exists, or somebody could not write his part of it."""
+        context = self._context
+        place = (context.setup.history + len(context.decision.returns), context.step)
+        return context.setup.save_every == 0 or place <= max(context.stored, context.unsaved)
+
+    def failed(self, event: events.SaveFailed) -> None:
+        """The store, or somebody's disk, does not take it: a person should know. The next checkpoint is tried again."""
+        self._context.note("checkpoint", f"that of commit {event.commit} fails here: {event.reason}")
+        if (event.history, event.commit) == self._id:
+            self._sealing = self._committing = False
+            self._context.send_all(Stored(*self._id, event.reason[:LONGEST]))
+
+    def peers_changed(self) -> None:
+        """Somebody came, went or moved: do what was theirs, and say again what they may have missed."""
+        if self._id is None:
+            return
+        for part in sorted(self._mine):
+            self._tell_part(part)
+        if (mine := self._stages.get(self._context.me.stage)) is not None and self._first(self._writers):
+            self._context.send_all(Sealed(*self._id, self._context.me.stage, mine))
+        self._take_over()
+        self._advance()
+
+    def _first(self, peers: tuple[str, ...]) -> bool:
+        """Whether we are the first of them that can be reached."""
+        context = self._context
+        able = (peer for peer in peers if peer in context.usable and context.view.member(peer) is not None)
+        return next(able, "") == context.me.peer_id
+
+    def _advance(self) -> None:
+        """Seal, or commit, if it is ours to do."""
+        context, stage = self._context, self._context.me.stage
+        if self._id is None:
+            return
+        if len(self._parts) == len(self._writers) and stage not in self._stages and not self._sealing:
+            if self._first(tuple(peer for peer in self._writers if self._serves(peer))):
+                self._sealing = True
+                receipts = tuple(self._parts[part] for part in sorted(self._parts))
+                context.out.append(events.SealStage(*self._id, receipts))
+        elif len(self._stages) == context.setup.stages and not self._committing and self._first(self._everybody):
+            self._committing = True
+            receipts = tuple(self._stages[number] for number in sorted(self._stages))
+            context.out.append(events.CommitCheckpoint(*self._id, receipts))

@@ -1,0 +1,165 @@
+"""Checkpoints of real runs: taken up again on the same layout and on others, with kills while they are written."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from checkpoint.catalogue import State, catalogue
+from checkpoint.store import Store
+from orchestrator.bench_elastic import Bench
+from orchestrator.verify import problems, relative_error
+from tests.system.conftest import SMALL, Cluster
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
+
+SETTINGS = [
+    *SMALL,
+    "layout.stages=2",
+    "layout.max_model_share=1.0",
+    "train.microbatches=4",
+    "optimizer.clip=0",
+    "optimizer.schedule=constant",
+    "train.keep_every=0",
+    "train.validate_every=0",
+]
+SGD = ["optimizer.name=sgd", "optimizer.lr=0.03"]
+
+
+def saved(report: dict[str, Any]) -> list[str]:
+    """What was said of checkpoints."""
+    return [event["detail"] for event in report["events"] if event["kind"] == "checkpoint"]
+
+
+def losses(report: dict[str, Any]) -> dict[int, float]:
+    """Step -> loss."""
+    return {step["step"]: step["loss"] for step in report["steps"]}
+
+
+def good(folder: Path) -> list[str]:
+    """Folders of whole checkpoints, every byte looked at; the newest first."""
+    return [one.id.folder for one in catalogue(Store.open(str(folder)), deep=True) if one.state is State.GOOD]
+
+
+def test_a_run_goes_on_bit_for_bit_and_on_other_layouts(cluster: Cluster, tmp_path: Path) -> None:
+    bench = Bench(cluster.address, cluster.keeper, cluster.output)
+    settings = [*SETTINGS, *SGD, "layout.replicas=1"]
+    whole = bench.run("simulate", [*settings, "train.steps=12"], "whole", seconds=120)
+    first = [*settings, "train.steps=6", f"checkpoint.url={tmp_path}", "checkpoint.every=4"]
+    half = bench.run("simulate", first, "half", seconds=120)
+    assert half["totals"]["outcome"] == "finished"
+    assert good(tmp_path) == ["h0000-c0000000006", "h0000-c0000000004"], "the last commit is saved, too"
+    again = [*settings, "train.steps=12", f"checkpoint.resume={tmp_path}"]
+    same = bench.run("simulate", again, "again", seconds=120)
+    assert losses(same) == {step: loss for step, loss in losses(whole).items() if step >= 6}, "bit for bit"
+    assert [step["hashes"] for step in same["steps"]][-1].values() is not None
+    hashes = {run["run_id"]: sorted(run["steps"][-1]["hashes"].values()) for run in (whole, same)}
+    assert hashes["whole"] == hashes["again"]
+    wanted = {"steps": [step for step in whole["steps"] if step["step"] >= 6]}
+    for number, layout in enumerate((["layout.stages=4", "layout.zero=3"], ["layout.stages=1", "layout.replicas=2"])):
+        other = bench.run("simulate", [*again, *layout], f"other-{number}", seconds=150)
+        assert other["totals"]["outcome"] == "finished", other["totals"]["failure"]
+        assert relative_error(other, wanted) < 1e-5, layout
+    assert bench.orphans() == 0
+
+
+def test_adamw_goes_on_over_two_local_ranks_and_another_zero_stage(cluster: Cluster, tmp_path: Path) -> None:
+    bench = Bench(cluster.address, cluster.keeper, cluster.output)
+    settings = [*SETTINGS, "optimizer.lr=0.003", "layout.replicas=1"]
+    whole = bench.run("simulate", [*settings, "train.steps=8"], "adam-whole", seconds=120)
+    first = ["train.steps=4", f"checkpoint.url={tmp_path}", "layout.devices=2", "layout.zero=2"]
+    half = bench.run("simulate", [*settings, *first], "adam-half", seconds=150)
+    assert half["totals"]["outcome"] == "finished", half["totals"]["failure"]
+    again = ["train.steps=8", f"checkpoint.resume={tmp_path}", "layout.zero=0", "layout.replicas=2"]
+    rest = bench.run("simulate", [*settings, *again], "adam-rest", seconds=120)
+    wanted = {"steps": [step for step in whole["steps"] if step["step"] >= 4]}
+    assert rest["totals"]["outcome"] == "finished", rest["totals"]["failure"]
+    assert relative_error(rest, wanted) < 1e-4
+    assert bench.orphans() == 0
+
+
+def test_kills_while_it_is_written_leave_whole_checkpoints(cluster: Cluster, tmp_path: Path) -> None:
+    """Any participant at any moment: the run goes on, and what is listed can be taken up."""
+    bench = Bench(cluster.address, cluster.keeper, cluster.output)
+    settings = [*SETTINGS, *SGD, "layout.replicas=2", "emulate.tokens_per_s=600"]
+    reference = bench.run("reference", [*settings, "train.steps=24"], "kills-plain")
+    faults = ["kill stage-0/0 at step 4", "kill stage-1/1 at step 8", "kill leader at step 12"]
+    saving = [f"checkpoint.url={tmp_path}", "checkpoint.every=4", "checkpoint.last=9"]
+    run = [*settings, *saving, "train.steps=16", f"faults=[{', '.join(faults)}]"]
+    report = bench.run("simulate", run, "kills", seconds=240)
+    plain = {**reference, "steps": reference["steps"][:16]}
+    assert problems(report, plain, 16, 4) == []
+    whole = good(tmp_path)
+    assert whole and whole[0] == "h0000-c0000000016", saved(report)
+    rest = bench.run("simulate", [*settings, "train.steps=24", f"checkpoint.resume={tmp_path}"], "after", seconds=200)
+    assert rest["totals"]["outcome"] == "finished", rest["totals"]["failure"]
+    assert relative_error(rest, {"steps": reference["steps"][16:]}) < 1e-5
+    assert bench.orphans() == 0
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(cluster: Cluster, tmp_path: Path) -> None:
+    bench = Bench(cluster.address, cluster.keeper, cluster.output)
+    settings = [*SETTINGS, *SGD, "layout.replicas=1"]
+    whole = bench.run("simulate", [*settings, "train.steps=8"], "damage-whole", seconds=120)
+    bench.run(
+        "simulate", [*settings, "train.steps=6", f"checkpoint.url={tmp_path}", "checkpoint.every=4"], "damage", 120
+    )
+    victim = next((tmp_path / "h0000-c0000000006" / "stage-0001").glob("*.distcp"))
+    content = bytearray(victim.read_bytes())
+    content[len(content) // 2] ^= 1
+    victim.write_bytes(content)
+    again = bench.run("simulate", [*settings, "train.steps=8", f"checkpoint.resume={tmp_path}"], "damage-again", 200)
+    assert again["totals"]["outcome"] == "finished", again["totals"]["failure"]
+    assert min(losses(again)) == 4
+    assert losses(again) == {step: loss for step, loss in losses(whole).items() if step >= 4}
+    assert any(victim.name in text and "the checkpoint before it" in text for text in saved(again))
+    assert bench.orphans() == 0
+
+
+def test_a_lost_stage_rolls_back_to_the_newest_checkpoint(cluster: Cluster, tmp_path: Path) -> None:
+    bench = Bench(cluster.address, cluster.keeper, cluster.output)
+    settings = [*SETTINGS, *SGD, "layout.replicas=1", "train.steps=20", "emulate.tokens_per_s=1000"]
+    reference = bench.run("reference", settings, "rolls-plain")
+    saving = [f"checkpoint.url={tmp_path}", "checkpoint.every=4", "train.lost_stage=rollback"]
+    report = bench.run("simulate", [*settings, *saving, "faults=[kill stage-1 at step 14]"], "rolls", seconds=240)
+    assert problems(report, reference, 20, 4) == []
+    assert report["totals"]["steps_lost"] > 0
+    assert {step["era"] for step in report["steps"]} == {0, 1}
+    assert good(tmp_path)[0] == "h0001-c0000000020", "the new era writes a history of its own"
+    assert bench.orphans() == 0
+
+
+def test_all_die_at_once_and_the_run_is_taken_up(cluster: Cluster, tmp_path: Path) -> None:
+    bench = Bench(cluster.address, cluster.keeper, cluster.output)
+    settings = [*SETTINGS, *SGD, "layout.replicas=2", "emulate.tokens_per_s=600", "train.steps=14"]
+    reference = bench.run("reference", settings, "all-plain")
+    saving = [f"checkpoint.url={tmp_path}", "checkpoint.every=3"]
+    running = bench.start("simulate", [*settings, *saving], "all")
+
+    def massacre() -> None:
+        while not any(tmp_path.glob("*c0000000006/*/*.distcp")):
+            time.sleep(0.02)
+        running.kill()
+        for process in bench.actors():
+            process.kill()
+
+    thread = threading.Thread(target=massacre)
+    thread.start()
+    thread.join(200)
+    running.communicate(timeout=30)
+    stop = [sys.executable, "-m", "orchestrator", "stop", "all", "--address", cluster.address]
+    subprocess.run(stop, check=False, timeout=90, capture_output=True)  # those that Ray has started again
+    assert bench.orphans(60) == 0
+    newest = good(tmp_path)[0]
+    assert newest in ("h0000-c0000000003", "h0000-c0000000006")
+    commit = int(newest[-10:])
+    report = bench.run("simulate", [*settings, *saving, f"checkpoint.resume={tmp_path}"], "all-again", seconds=200)
+    assert report["totals"]["outcome"] == "finished", report["totals"]["failure"]
+    assert relative_error(report, {"steps": reference["steps"][commit:]}) < 1e-5
+    assert good(tmp_path)[0] == "h0001-c0000000014"
