@@ -3,6 +3,7 @@
 scripts/bench pipeline [--json PATH] [--repeats N] [section.key=value ...]
 scripts/bench membership [--nodes N] [--kill K] [--simulate] [--json PATH] [--repeats N]
 scripts/bench elastic [--steps N] [--json PATH], or with --grid, --partitions, --kills MINUTES, --memory FAILURES
+scripts/bench checkpoint [--json PATH]
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator import bench_elastic, bench_membership
+from orchestrator import bench_checkpoint, bench_elastic, bench_membership
 
 PIPELINE = [
     "model.preset=tiny-1.5m",
@@ -103,18 +104,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a benchmark, print a table and write the figures."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure; nothing is asserted.")
     names = parser.add_subparsers(dest="name", required=True)
-    commands = {name: names.add_parser(name) for name in ("pipeline", "membership", "elastic")}
+    commands = {name: names.add_parser(name) for name in ("pipeline", "membership", "elastic", "checkpoint")}
     for command in commands.values():
         command.add_argument("--json", help="write {'figures': {...}} to this file")
         command.add_argument("--repeats", type=int, default=3, help="interleaved repetitions")
     commands["pipeline"].add_argument("set", nargs="*", metavar="section.key=value")
     bench_membership.options(commands["membership"])
     bench_elastic.options(commands["elastic"])
+    bench_checkpoint.options(commands["checkpoint"])
     options = parser.parse_args(arguments)
     run = {
         "pipeline": lambda: pipeline(options.set, options.repeats),
         "membership": lambda: bench_membership.run(options),
         "elastic": lambda: bench_elastic.run(options),
+        "checkpoint": lambda: bench_checkpoint.run(options),
     }
     figures = run[options.name]()
     table = Table("figure", "value", title=f"bench {options.name} ({os.cpu_count()} cores)")

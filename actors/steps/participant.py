@@ -304,6 +304,8 @@ class Participant:
                 self._succession.overdue()
             case ("catchup",):
                 self._follower.overdue()
+            case ("parts",):
+                self._saver.overdue(text)
             case ("snapshot",):
                 self._donor.overdue()
             case ("join",):
@@ -597,6 +599,7 @@ class Participant:
         if self.finished:
             return
         self._quorum.greet(peer)
+        self._saver.greet(peer)
         context.send(peer, ballots.Fetch(context.decision.slot))  # much may have happened without us
         self._leader.peer_up(peer)
         self._leader.peers_changed()

@@ -11,11 +11,14 @@ Receipts are opaque here.
 
 from __future__ import annotations
 
+from collections import deque
+
 from actors.steps import events
 from actors.steps.context import Context
 from actors.steps.eras import origin
 from actors.steps.messages import Saved, Sealed, Stored
 
+EARLY = 256
 LONGEST = 400
 """Characters of a reason that others are told."""
 
@@ -36,6 +39,8 @@ class Saver:
         self._mine: dict[int, bytes] = {}
         self._stages: dict[int, bytes] = {}
         self._sealing = self._committing = False
+        self._early: deque[Saved | Sealed] = deque(maxlen=EARLY)
+        """About a checkpoint that has not begun here yet."""
 
     def consider(self) -> None:
         """The own shards hold the step's parameters: begin, if it is time."""
@@ -50,8 +55,24 @@ class Saver:
         self._id, self._everybody = place, tuple(sorted(decision.holders))
         stages = {member.peer_id: member.stage for member in context.view.members}
         self._writers = tuple(peer for peer in self._everybody if stages.get(peer) == context.me.stage)
+        self._await_parts()
         self._write(self._writers.index(context.me.peer_id))
         self._take_over()
+        early, self._early = self._early, deque(maxlen=EARLY)
+        for message in early:
+            self.receive(message)
+
+    def _await_parts(self) -> None:
+        context = self._context
+        text = f"not all parts of stage {context.me.stage} of the checkpoint of commit {context.step} are there"
+        context.waits.start(context.now, ("parts",), "parts", text)
+
+    def overdue(self, text: str) -> None:
+        """A writer is there and does not get on: somebody else writes its part, too."""
+        if self._id is not None and len(self._parts) < len(self._writers):
+            self._context.note("checkpoint", text)
+            self._take_over(late=True)
+            self._await_parts()
 
     def _give_up(self) -> None:
         """The last one did not get complete."""
@@ -68,22 +89,25 @@ class Saver:
         for kept in (self._parts, self._mine, self._stages):
             kept.clear()
         self._sealing = self._committing = False
+        self._context.waits.cancel(("parts",))
 
     def _write(self, part: int) -> None:
         assert self._id is not None
         self._asked.add(part)
         self._context.out.append(events.SavePart(*self._id, part, len(self._writers)))
 
-    def _take_over(self) -> None:
-        """Parts of those who are gone are written by the first who is here and still holds the commit."""
+    def _take_over(self, *, late: bool = False) -> None:
+        """Parts of those who are gone, or late, are written by the first other one who still holds the commit."""
         context = self._context
         if self._id is None or context.held != self._id[1] or context.applying is not None:
             return
         here = [peer for peer in self._writers if self._serves(peer)]
         for part, peer in enumerate(self._writers):
             missing = part not in self._parts and part not in self._asked
-            if missing and peer not in here and here[:1] == [context.me.peer_id]:
-                context.note("checkpoint", f"{context.me.name} writes the part of {context.name(peer)}, who is gone")
+            others = [one for one in here if one != peer]
+            if missing and (late or peer not in here) and others[:1] == [context.me.peer_id]:
+                why = "late" if peer in here else "gone"
+                context.note("checkpoint", f"{context.me.name} writes the part of {context.name(peer)}, who is {why}")
                 self._write(part)
 
     def _serves(self, peer: str) -> bool:
@@ -121,11 +145,20 @@ class Saver:
 
     def saved(self, message: Saved) -> None:
         """A replica of the own stage has written a part."""
-        if (message.history, message.commit) != self._id or message.stage != self._context.me.stage:
+        if not self._current(message) or message.stage != self._context.me.stage:
             self._context.ignore("a part of another checkpoint")
         elif message.part < len(self._writers):
             self._parts.setdefault(message.part, message.receipt)
+            if len(self._parts) == len(self._writers):
+                self._context.waits.done(self._context.now, ("parts",))
             self._advance()
+
+    def _current(self, message: Saved | Sealed) -> bool:
+        """Whether it is about the checkpoint under way; what comes too early is kept."""
+        place = (message.history, message.commit)
+        if place != self._id and place > max(self._id or (-1, -1), self._context.stored):
+            self._early.append(message)
+        return place == self._id
 
     def stage_sealed(self, event: events.StageSealed) -> None:
         """The own stage is whole in the store."""
@@ -135,7 +168,7 @@ class Saver:
 
     def sealed(self, message: Sealed) -> None:
         """A stage is whole in the store."""
-        if (message.history, message.commit) == self._id and 0 <= message.stage < self._context.setup.stages:
+        if self._current(message) and 0 <= message.stage < self._context.setup.stages:
             self._stages[message.stage] = message.receipt
             self._advance()
 
@@ -149,7 +182,7 @@ class Saver:
         if message.lost:
             context.unsaved = max(context.unsaved, place)
             return
-        if place <= context.stored or message.commit > context.step:
+        if place <= context.stored or message.commit > context.step + 1:
             return
         context.stored = place
         if self._id is not None and place >= self._id:
@@ -175,6 +208,11 @@ class Saver:
         if (event.history, event.commit) == self._id:
             self._sealing = self._committing = False
             self._context.send_all(Stored(*self._id, event.reason[:LONGEST]))
+
+    def greet(self, peer: str) -> None:
+        """Somebody is back who may have missed what there is."""
+        if self._context.stored[1] >= 0:
+            self._context.send(peer, Stored(*self._context.stored))
 
     def peers_changed(self) -> None:
         """Somebody came, went or moved: do what was theirs, and say again what they may have missed."""

@@ -112,37 +112,29 @@ def after(bench: Bench, run_id: str, steps: int, what: Callable[[], None]) -> No
     threading.Thread(target=watch, daemon=True).start()
 
 
-def test_a_spot_instance_goes_when_the_cloud_says_so(cluster: Cluster, metadata: str) -> None:
-    """Here all are on that machine: one of each stage goes, and the last ones stay as long as the run needs them."""
+def test_sigterm_and_the_notice_of_a_spot_instance_are_wishes_to_leave(cluster: Cluster, metadata: str) -> None:
+    """All are on that machine: one of each stage goes, and the last ones stay as long as the run needs them."""
     bench = Bench(cluster.address, cluster.keeper, cluster.output)
-    settings = [*SETTINGS, "layout.replicas=2", "train.steps=40"]
+    settings = [*SETTINGS, "layout.replicas=2", "train.steps=44"]
     reference = bench.run("reference", settings, "spot-plain")
-    after(bench, "spot", 8, Metadata.notice.set)
-    cloud = ["mesh.spot=gcp", f"mesh.spot_url={metadata}"]
-    report = bench.run("simulate", [*settings, *cloud], "spot", seconds=280)
-    assert problems(report, reference, 40, 4) == []
-    assert sorted(report["steps"][-1]["stages"].values()) == [0, 1]
-    assert all("gcp takes this spot instance back" in text for text in details(report, "leaving"))
-    assert len(details(report, "leaving")) == 4
-    assert bench.orphans() == 0
-
-
-def test_sigterm_lets_a_participant_go_politely(cluster: Cluster) -> None:
-    bench = Bench(cluster.address, cluster.keeper, cluster.output)
-    settings = [*SETTINGS, "layout.replicas=2", "train.steps=24"]
-    reference = bench.run("reference", settings, "term-plain")
 
     def term() -> None:
         pid = next(one.pid for one in bench.actors() if "MeshActor" in one.cmdline()[0])
         os.kill(pid, signal.SIGTERM)
 
-    after(bench, "term", 8, term)
-    report = bench.run("simulate", settings, "term", seconds=240)
-    assert problems(report, reference, 24, 4) == []
+    after(bench, "spot", 6, term)
+    after(bench, "spot", 20, Metadata.notice.set)
+    cloud = ["mesh.spot=gcp", f"mesh.spot_url={metadata}"]
+    report = bench.run("simulate", [*settings, *cloud], "spot", seconds=280)
+    assert problems(report, reference, 44, 4) == []
+    sizes = [len(step["stages"]) for step in report["steps"]]
+    assert sizes[0] == 4 and 3 in sizes
+    assert sorted(report["steps"][-1]["stages"].values()) == [0, 1]
     gone = [event for event in report["events"] if event["kind"] == "left" and "has left the run" in event["detail"]]
-    (left,) = {event["participant"] for event in gone}
-    assert any("SIGTERM" in text and left in text for text in details(report, "leaving"))
-    assert len(report["steps"][-1]["stages"]) == 3
-    named = re.compile(rf"\b{left}\b")
+    first, second = dict.fromkeys(event["participant"] for event in gone)
+    wishes = details(report, "leaving")
+    assert [name in text for text in wishes[:1] for name in (first, "SIGTERM")] == [True, True]
+    assert sum("gcp takes this spot instance back" in text for text in wishes) == 3
+    named = re.compile(rf"\b({first}|{second})\b")
     assert not [text for kind in ("suspect", "dead", "lost") for text in details(report, kind) if named.search(text)]
     assert bench.orphans() == 0
