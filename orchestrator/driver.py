@@ -83,6 +83,7 @@ def resolve(config: RunConfig) -> RunConfig:
 def run(config: RunConfig, command: str, *, local: bool, console: Console) -> int:
     """Train; return the exit code. `local`: start an own Ray cluster when none is named."""
     config = resolve(config)
+    with_checkpoint(config, lambda text: None)  # what cannot be taken up is told before anything is started
     folder = Path(config.telemetry.output).expanduser().resolve() / config.run_id
     telemetry = Telemetry.open(
         config.telemetry, config.run_id, folder, as_dict(config), command, config.train.steps, console

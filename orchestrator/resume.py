@@ -30,7 +30,7 @@ def with_checkpoint(
         say: hears of newer ones that are passed over.
         skip: those that turned out to be damaged.
 
-    Raises ConfigError where nothing can be taken up; StoreError (a ValueError) where a store cannot be read.
+    Raises ConfigError where nothing can be taken up, or a store cannot be read.
     """
     settings = config.checkpoint
     settings = dataclasses.replace(settings, url=absolute(settings.url), resume=absolute(settings.resume))
@@ -48,7 +48,10 @@ def with_checkpoint(
             f"checkpoint.resume: commit {settings.resume_commit} is not before train.steps={config.train.steps}."
         )
     if settings.url:
-        before = next_history(Store.open(settings.url))
+        try:
+            before = next_history(Store.open(settings.url))
+        except ValueError as error:
+            raise ConfigError(f"checkpoint.url={settings.url}: {error}") from None
         settings = dataclasses.replace(settings, history=max(before, settings.resume_history + 1, settings.history))
     return dataclasses.replace(config, checkpoint=settings)
 
