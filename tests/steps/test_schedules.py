@@ -83,11 +83,11 @@ def test_nobody_but_the_owner_dismisses() -> None:
 
 
 def test_the_pause_says_whose_votes_are_lost_and_why() -> None:
-    world = StepWorld(3, [3, 3], trace=Trace(), steps=8, validate_every=0)
+    world = StepWorld(3, [3, 3], trace=Trace(), steps=8, validate_every=0, durable=False)
     world.run(8.0)
     for name in ("s0r0", "s0r1", "s1r0", "s1r1"):
         world.begin(Fault(world.now, "crash", (name,), 2.0))
     world.run(60.0)
     said = [text for _, name, kind, text in world.said if kind == "paused" and name in ("s0r2", "s1r2")]
-    assert any("restarted, and its vote went with its memory" in text for text in said), said
+    assert any("restarted, and has lost the memory of its vote" in text for text in said), said
     assert world.hopeless() == "majority lost"

@@ -203,7 +203,7 @@ def test_all_restarted_without_memory_do_not_begin_another_run() -> None:
 @pytest.mark.parametrize("pair", [("s0r0", "s0r1"), ("s0r0", "s1r0"), ("s1r0", "s2r0"), ("s0r0", "s2r0")], ids=str)
 def test_two_that_cannot_reach_each_other_do_not_hold_up_the_rest(pair: tuple[str, str]) -> None:
     """As behind routers through which some pairs find no way: nobody is dead, so nobody leaves the view."""
-    world = StepWorld(1, [3, 3, 3], trace=Trace(), steps=16, validate_every=0, microbatches=9)
+    world = StepWorld(1, [3, 3, 3], trace=Trace(), steps=16, validate_every=0, microbatches=9, moves=False)
     world.run(4.0)
     world.begin(Fault(4.0, "pair", pair, 1e9))
     assert world.settle(1000) == ""
