@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
+from checkpoint.shelf import Shelf, ShelfError, rank_folder
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -33,6 +35,8 @@ class ShardActor:
         self._lock = threading.Lock()
         """Held by whoever uses the engine."""
         self._saver: Any = None
+        self._kept: dict[tuple[int, int], tuple[np.ndarray, str]] = {}
+        """(Era, commit) -> state and hash, on their way to the disk."""
         self._slow, self._slow_until = 1.0, 0.0
 
     def build(self) -> tuple[str, int, int, int]:
@@ -105,6 +109,30 @@ class ShardActor:
         """Return this rank's flat state, and the hash of the parameters."""
         with self._lock:
             return self._engine.export_state(), str(self._engine.parameter_hash())
+
+    def keep(self, era: int, commit: int) -> None:
+        """Set this rank's state aside, for `kept` to write."""
+        with self._lock:
+            self._kept[era, commit] = (self._engine.export_state(), str(self._engine.parameter_hash()))
+
+    @ray.method(concurrency_group="save")
+    def kept(self, folder: str, era: int, commit: int) -> str:
+        """Write what was set aside to this machine's disk, beside the work; return what went wrong."""
+        values, parameter_hash = self._kept.pop((era, commit))
+        try:
+            Shelf(rank_folder(folder, self._rank), self._spec.stage.index).put(era, commit, values, parameter_hash)
+        except OSError as error:
+            return str(error)
+        return ""
+
+    def restore(self, folder: str, era: int, commit: int) -> tuple[str, str]:
+        """Take over this rank's state from this machine's disk; return (hash of the parameters, what went wrong)."""
+        try:
+            values, wanted = Shelf(rank_folder(folder, self._rank), self._spec.stage.index).get(era, commit)
+            found = self.load_state(values)
+        except (ShelfError, ValueError) as error:
+            return "", str(error)
+        return found, "" if found == wanted else f"commit {commit} has other parameters than were written"
 
     def load_state(self, state: np.ndarray) -> str:
         """Take over a state of this rank; return the hash of the parameters."""

@@ -79,6 +79,12 @@ class ShardGroup(Protocol):
     def load_state(self, state: Array) -> Awaitable[str]:
         """Take over a state and return the hash of its parameters."""
 
+    def keep(self, folder: str, era: int, commit: int) -> Awaitable[str]:
+        """Write the state to this machine's disk, beside the work; return what went wrong."""
+
+    def restore(self, folder: str, era: int, commit: int) -> Awaitable[tuple[str, str]]:
+        """Take over a state from this machine's disk; return (hash of the parameters, what went wrong)."""
+
     def save(self, place: Place, part: int, parts: int) -> Awaitable[bytes | str]:
         """Write a part of a checkpoint beside the work; return its receipt, or what went wrong."""
 
@@ -186,6 +192,27 @@ class RayShardGroup:
         """Take over a state and return the hash of its parameters."""
         parts = np.split(state, np.cumsum(self._states)[:-1])
         return self._first("load_state", [(part,) for part in parts])
+
+    def keep(self, folder: str, era: int, commit: int) -> Awaitable[str]:
+        """Write the state to this machine's disk, beside the work; return what went wrong."""
+        calls = [actor.keep.remote(era, commit) for actor in self._actors]
+
+        async def answer() -> str:
+            await self._answers(calls)
+            wrong = await self._answers([actor.kept.remote(folder, era, commit) for actor in self._actors])
+            return next(filter(None, wrong), "")
+
+        return answer()
+
+    def restore(self, folder: str, era: int, commit: int) -> Awaitable[tuple[str, str]]:
+        """Take over a state from this machine's disk; return (hash of the parameters, what went wrong)."""
+        calls = [actor.restore.remote(folder, era, commit) for actor in self._actors]
+
+        async def answer() -> tuple[str, str]:
+            found = await self._answers(calls)
+            return found[0][0], next((wrong for _, wrong in found if wrong), "")
+
+        return answer()
 
     def save(self, place: Place, part: int, parts: int) -> Awaitable[bytes | str]:
         """Write a part of a checkpoint beside the work; return its receipt, or what went wrong."""

@@ -17,7 +17,7 @@ from actors.steps.events import Job, JobKind, Payload, TokensOf
 from actors.steps.messages import Purpose
 from actors.tokens import TokenSource
 from actors.transport.base import Array
-from checkpoint.shelf import Shelf, ShelfError
+from checkpoint.shelf import Shelf, rank_folder
 
 log = logging.getLogger("tessera.shards")
 PAUSES_S = (0.0, 0.0, 1.0, 5.0, 30.0)
@@ -48,7 +48,6 @@ class Workshop:
         note: Callable[[str, str], None] = lambda kind, detail: None,
     ) -> None:
         self._spec, self._make, self._tell, self._fail, self._note = spec, make, tell, fail, note
-        self._keeping = asyncio.Lock()
         self._number = 0
         self._group: ShardGroup | None = None
         self._tokens: TokenSource | None = None
@@ -74,10 +73,20 @@ class Workshop:
         return ""
 
     @property
-    def _shelf(self) -> Shelf | None:
-        """States of the own stage on the own disk."""
-        spec = self._spec
-        return Shelf(Path(spec.folder) / "states", spec.stage.index) if spec.folder and spec.stage.index >= 0 else None
+    def _states(self) -> str:
+        """Where states of the own stages are kept; empty where nothing is."""
+        return str(Path(self._spec.folder) / "states") if self._spec.folder and self._spec.stage.index >= 0 else ""
+
+    @property
+    def _shelves(self) -> list[Shelf]:
+        """One for each local device."""
+        ranks = range(self._spec.layout.devices if self._states else 0)
+        return [Shelf(rank_folder(self._states, rank), self._spec.stage.index) for rank in ranks]
+
+    def _tell_kept(self) -> None:
+        """What is on disk, of all local devices."""
+        if self._shelves and not self._closed:
+            self._tell(events.Kept(frozenset.intersection(*(shelf.kept() for shelf in self._shelves))))
 
     async def build(self) -> None:
         """Make shards; the protocol hears when they are there."""
@@ -89,8 +98,7 @@ class Workshop:
         built = await group.build()
         if self._group is group:
             self.built = built
-            if self._shelf is not None:
-                self._tell(events.Kept(self._shelf.kept()))
+            self._tell_kept()
             lengths = (built.gradient_length, built.state_length)
             self._tell(events.LocalReady(built.parameter_hash, built.parameters, self._data_ok, *lengths))
 
@@ -105,8 +113,8 @@ class Workshop:
         group, self._group = self._group, None
         if group is not None:
             group.close()
-        if self._shelf is not None:
-            self._shelf.clear()
+        for shelf in self._shelves:
+            shelf.clear()
         self.start()
 
     def lost(self, number: int, reason: str) -> None:
@@ -144,9 +152,10 @@ class Workshop:
     def do(self, effect: events.Effect) -> None:
         """Everything else that shards do."""
         group = self._group
-        if isinstance(effect, events.DropState) and (shelf := self._shelf) is not None:
-            shelf.drop(effect.era, effect.commit)
-            asyncio.get_running_loop().call_soon(self._kept, shelf)
+        if isinstance(effect, events.DropState):
+            for shelf in self._shelves:
+                shelf.drop(effect.era, effect.commit)
+            asyncio.get_running_loop().call_soon(self._tell_kept)
         if group is None:
             return
         match effect:
@@ -161,8 +170,8 @@ class Workshop:
                 self._then(group, group.export_state(), lambda out: events.StateExported(commit, *out))
             case events.LoadState(commit, values):
                 self._then(group, group.load_state(values), lambda hashed: events.StateLoaded(commit, hashed))
-            case events.KeepState(era, commit) if (shelf := self._shelf) is not None:
-                self._spawn(self._keep(shelf, era, commit, group.export_state()), self._number - 1)
+            case events.KeepState(era, commit) if self._states:
+                self._then(group, group.keep(self._states, era, commit), lambda wrong: self._kept(commit, wrong))
             case events.SavePart(history, commit, part, parts):
                 saving = group.save((self._spec.checkpoint.url, history, commit), part, parts)
                 self._then(group, saving, lambda out: _part(history, commit, part, out))
@@ -173,38 +182,24 @@ class Workshop:
                 where = self._spec.checkpoint.resume if first else self._spec.checkpoint.url
                 fetching = group.fetch((where, history, commit))
                 self._then(group, fetching, lambda out: _fetched(history, commit, *out))
-            case events.RestoreState(era, commit) if (shelf := self._shelf) is not None:
-                self._spawn(self._restore(shelf, group, era, commit), self._number - 1)
+            case events.RestoreState(era, commit) if self._states:
+                restoring = group.restore(self._states, era, commit)
+                self._then(group, restoring, lambda out: self._restored(era, commit, *out))
 
-    async def _keep(self, shelf: Shelf, era: int, commit: int, exporting: Awaitable[tuple[Array, str]]) -> None:
-        """Write a state beside the training; a disk that is full must not end it."""
-        values, parameter_hash = await exporting
-        async with self._keeping:
-            try:
-                await asyncio.to_thread(shelf.put, era, commit, values, parameter_hash)
-            except OSError as error:
-                self._note("disk", f"commit {commit} of stage {self._spec.stage.index} cannot be kept: {error}")
-        self._kept(shelf)
+    def _kept(self, commit: int, wrong: str) -> None:
+        """A disk that is full must not end the training."""
+        if wrong:
+            self._note("disk", f"commit {commit} of stage {self._spec.stage.index} cannot be kept: {wrong}")
+        self._tell_kept()
 
-    async def _restore(self, shelf: Shelf, group: ShardGroup, era: int, commit: int) -> None:
-        try:
-            values, parameter_hash = await asyncio.to_thread(shelf.get, era, commit)
-            if self.built is None or len(values) != self.built.state_length:
-                raise ShelfError(f"the state of commit {commit} on this disk is of another stage or config")
-            restored = await group.load_state(values)
-            if restored != parameter_hash:
-                raise ShelfError(f"the state of commit {commit} on this disk has other parameters than were written")
-        except ShelfError as error:
-            self._note("damaged", f"{error}: it is fetched from others")
+    def _restored(self, era: int, commit: int, parameter_hash: str, wrong: str) -> events.Event | None:
+        if not wrong:
+            return events.Restored(commit, parameter_hash)
+        self._note("damaged", f"{wrong}: the state is fetched from others")
+        for shelf in self._shelves:
             shelf.drop(era, commit)
-            self._kept(shelf)
-            return
-        self._answer(group, events.Restored(commit, restored))
-
-    def _kept(self, shelf: Shelf) -> None:
-        """What is on disk, unless another stage is served by now."""
-        if self._shelf is not None and shelf.stage == self._shelf.stage and not self._closed:
-            self._tell(events.Kept(shelf.kept()))
+        self._tell_kept()
+        return None
 
     def _applied(self, step: int, hashed: str) -> events.Event:
         self._errors = 0

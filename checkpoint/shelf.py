@@ -25,6 +25,11 @@ LONGEST_HEAD = 4096
 _NAME = re.compile(r"stage-(\d{1,9})-era-(\d{1,9})-commit-(\d{1,12})\.state")
 
 
+def rank_folder(folder: Path | str, rank: int) -> Path:
+    """Where one of a participant's local devices keeps its part."""
+    return Path(folder) / f"rank-{rank}"
+
+
 class ShelfError(Exception):
     """A state could not be read; the message names the file and what is wrong with it."""
 

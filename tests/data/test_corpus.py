@@ -191,7 +191,9 @@ def test_unknown_protocol_and_missing_package(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(DataError, match=r"data\.source 'nope://x' cannot be read .*check the address"):
         documents("nope://x")
     monkeypatch.setitem(sys.modules, "s3fs", None)
-    monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "s3", raising=False)  # where an earlier test has found it
+    monkeypatch.delitem(
+        sys.modules["fsspec.registry"]._registry, "s3", raising=False
+    )  # where an earlier test has found it
     with pytest.raises(DataError, match=r"data\.source 's3://bucket/x' needs another package.*tessera\[s3\]"):
         documents("s3://bucket/x")
 
