@@ -7,6 +7,7 @@ from collections.abc import Callable
 from actors.averaging.reduce import CHUNK
 from actors.spec import ParticipantSpec
 from actors.steps.chunks import Cutting
+from actors.steps.eras import follows
 from actors.steps.messages import Backward, Chunk, Forward, Part, Purpose, Slice
 from actors.transport.base import TensorSpec
 
@@ -39,7 +40,9 @@ class Admission:
         if stage is None:
             return "the sender serves no stage"
         mine = self._spec.stage.index
-        if isinstance(message, Forward | Backward | Slice) and not stamp <= message.stamp <= stamp + 1:
+        if isinstance(message, Forward | Backward | Slice) and not (
+            stamp <= message.stamp <= stamp + 1 or follows(stamp, message.stamp)
+        ):
             return "it belongs to a step that is not under way"
         match message:
             case Forward():

@@ -30,6 +30,7 @@ LEASE_S = 10.0
 """The driver asks several times a second; when it has not asked for this long, a participant writes the report."""
 LINGER_S = 12.0
 """After the end the actor stays this long for whoever wants to know how it ended."""
+LOCK = "lock"
 LOCK_TRIES, LOCK_S = 40, 0.5
 """An earlier process of the participant has so many chances to be gone."""
 ALONE_S = 60.0
@@ -80,9 +81,9 @@ class Host:
         """
         from actors.transport.identity import Identity
 
-        if anew and self._own_folder:
-            shutil.rmtree(self._spec.folder, ignore_errors=True)
         await self._lock()
+        if anew and self._own_folder:
+            await asyncio.to_thread(self._empty)
         shutil.rmtree(self._scratch, ignore_errors=True)  # a process that was killed left it
         self._scratch.mkdir(mode=0o700, parents=True)
         self._identity = Identity.load_or_create(Path(self._spec.folder))
@@ -98,11 +99,19 @@ class Host:
         where = f"{self._spec.folder}: end it, or give {self._spec.name} a folder of its own"
         raise RuntimeError(f"another process uses {where}")
 
+    def _empty(self) -> None:
+        """Delete what an earlier run of this name left."""
+        for path in Path(self._spec.folder).iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != LOCK:
+                path.unlink(missing_ok=True)
+
     def _try_lock(self) -> bool:
         """The system gives the lock back when this process ends, however it does."""
         folder = Path(self._spec.folder)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -1,4 +1,4 @@
-"""The end of a checkpoint: its manifest, and what goes when there is a newer one. Does not import torch."""
+"""The end of a checkpoint: its manifest, and what goes of its run's older ones. Does not import torch."""
 
 from __future__ import annotations
 
@@ -49,7 +49,11 @@ def commit_checkpoint(
     size = written.tensor_bytes / 1e6
     text = f"{id.folder} is complete: {size:.1f} MB in {sum(len(stage.parts) for stage in stages)} parts"
     policy = RetentionPolicy(rules.last, rules.keep_multiples, rules.keep_hours * 3600.0)
-    gone = clean_up(store, policy, time.time(), busy=(id,)).removed
+    try:
+        others = {one.id for one in catalogue(store) if one.manifest is not None and one.manifest.run != spec.run_id}
+        gone = clean_up(store, policy, time.time(), busy={id, *others}).removed
+    except Exception as error:  # it is complete all the same
+        return f"{text}; older ones could not be cleared away: {error}"
     return f"{text}; {len(gone)} older went" if gone else text
 
 

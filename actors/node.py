@@ -31,7 +31,7 @@ from actors.steps.vote import Vote
 from actors.transport.base import Array, Peer, TensorSpec, Transport
 from actors.transport.credentials import RunCrypto
 from actors.transport.messages import SOFTWARE
-from actors.vote_file import VoteFile
+from actors.vote_file import StaleVoteError, VoteFile
 from actors.workshop import MakeShards, Workshop
 
 log = logging.getLogger("tessera.node")
@@ -91,6 +91,8 @@ class Node:
         self.stopped = self.left = False
         self._throughput_at = -THROUGHPUT_S
         self._vote: Vote | None = None
+        self._mute = False
+        """Nothing that follows on a vote may be said: it is not on disk, and an older one is."""
         self._memory = 0 if spec.gpus else psutil.virtual_memory().available
         """Bytes for a stage; of a GPU's memory nothing is known without torch."""
 
@@ -295,7 +297,7 @@ class Node:
         assert self.workshop is not None and self._outgoing is not None
         match effect:
             case events.Send(to, message, payload):
-                if to in self._up:
+                if to in self._up and not self._mute:
                     self._outgoing.put(to, message, payload)
             case events.Compute(job):
                 self.workshop.compute(job)
@@ -337,12 +339,15 @@ class Node:
                 file.write(vote)
         except OSError as error:
             self.note("disk", f"the vote of {self.spec.name} cannot be kept: {error}")
+        except StaleVoteError as error:  # whoever comes after us would give this vote again
+            self._mute = True
+            self.note("disk", f"{self.spec.name} says nothing any more: {error}. Free the disk and start it again")
 
     async def _list_checkpoints(self) -> None:
         try:
             found = await asyncio.to_thread(whole_checkpoints, self.spec.checkpoint.url)
-        except (ValueError, OSError) as error:
-            self.note("checkpoint", str(error))
+        except Exception as error:
+            self.note("checkpoint", str(error) or type(error).__name__)
             return
         self.handle(events.CheckpointsListed(found))
 
@@ -354,8 +359,8 @@ class Node:
         about = {"slot": participant.context.decision.slot, "view": participant.context.view.number}
         try:
             said = await asyncio.to_thread(commit_checkpoint, self.spec, *place, effect.receipts, about)
-        except (ValueError, OSError) as error:
-            self.handle(events.SaveFailed(*place, str(error)))
+        except Exception as error:  # whatever a store's library raises costs this checkpoint, and nothing else
+            self.handle(events.SaveFailed(*place, str(error) or type(error).__name__))
             return
         self.note("checkpoint", said)
         self.handle(events.CheckpointCommitted(*place))

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
+from checkpoint.errors import STORE_FAILS, StoreError
 from checkpoint.shelf import Shelf, ShelfError, rank_folder
+from checkpoint.slices import part_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -137,38 +139,30 @@ class ShardActor:
     def load_state(self, state: np.ndarray) -> str:
         """Take over a state of this rank; return the hash of the parameters."""
         with self._lock:
-            self._saver.complete()
+            self._saver.detach()
             self._engine.load_state(state)
             return str(self._engine.parameter_hash())
 
     def apply(self, average: np.ndarray, clip_factor: float, step: int) -> str:
         """Update the parameters; return their hash."""
         with self._lock:
-            self._saver.complete()
+            self._saver.detach()
             self._engine.apply(average, clip_factor, step)
             return str(self._engine.parameter_hash())
 
     def save(self, place: tuple[str, int, int], part: int, parts: int) -> None:
         """Begin to write a part of a checkpoint (URL, history, commit) beside the work.
 
-        Several ranks put tensors together in step, so they write it at once; rank 0's files are the part.
+        Several ranks put tensors together in step, so they do it at once; rank 0 writes what comes of it.
         """
+        several = self._spec.layout.devices > 1
         with self._lock:
             if self._rank == 0:
-                self._saver.begin(place, self._spec.stage.index, part, parts, self._spec.name)
-            if self._spec.layout.devices > 1:
-                self._together(part, parts)
-
-    def _together(self, part: int, parts: int) -> None:
-        """All ranks go through the part's tensors at the same time."""
-        from checkpoint.slices import part_of
-
-        if self._rank == 0:
-            self._saver.complete()
-            return
-        names = {piece.name for piece in part_of(self._engine.state_inventory(), part, parts)}
-        for _ in self._engine.named_state(names):
-            pass
+                self._saver.begin(place, self._spec.stage.index, part, parts, self._spec.name, copy=several)
+            elif several:
+                names = {piece.name for piece in part_of(self._engine.state_inventory(), part, parts)}
+                for _ in self._engine.named_state(names):
+                    pass
 
     @ray.method(concurrency_group="save")
     def saved(self, history: int, commit: int, part: int) -> bytes | str:
@@ -183,8 +177,8 @@ class ShardActor:
 
         try:
             return seal(self._engine, place, self._spec.stage.index, receipts)
-        except (ValueError, OSError) as error:
-            return str(error)
+        except Exception as error:  # whatever a store's library raises costs the checkpoint, and nothing else
+            return str(error) or type(error).__name__
 
     def fetch(self, place: tuple[str, int, int]) -> tuple[str, str]:
         """Take over the stage's state from a checkpoint; return (hash of the parameters, what went wrong)."""
@@ -193,11 +187,13 @@ class ShardActor:
         spec = self._spec
         try:
             with self._lock:
-                self._saver.complete()
+                self._saver.detach()
                 fetch(self._engine, place, spec.stage.index, spec.layout.stages, reads=self._rank == 0)
                 return str(self._engine.parameter_hash()), ""
-        except (ValueError, OSError) as error:
-            return "", str(error)
+        except StoreError as error:
+            return "", f"{STORE_FAILS}: {error}"
+        except Exception as error:  # whatever it is, this checkpoint cannot be used here
+            return "", str(error) or type(error).__name__
 
     def inventory(self) -> dict[str, Any]:
         """Return what was ever constructed in this process, for the audit."""

@@ -28,15 +28,19 @@ class Cloud:
     base: str
     path: str
     headers: Mapping[str, str]
-    says: Callable[[str], bool]
-    """Whether an answer is a notice."""
+    says: Callable[[str, str], bool]
+    """Whether an answer is a notice for the machine of that name."""
     token: tuple[str, Mapping[str, str], str] | None = None
     """Path and headers of a request for a token, and the header to send it in."""
+    name: str = ""
+    """Path of this machine's own name, where answers are about several."""
 
 
-def _preempts(answer: str) -> bool:
+def _preempts(answer: str, name: str) -> bool:
+    """Azure tells all machines of a scale set of the events of each."""
     events = json.loads(answer).get("Events", [])
-    return any(event.get("EventType") in ("Preempt", "Terminate") for event in events)
+    mine = [event for event in events if not event.get("Resources") or name in event["Resources"]]
+    return any(event.get("EventType") in ("Preempt", "Terminate") for event in mine)
 
 
 CLOUDS = {
@@ -44,20 +48,21 @@ CLOUDS = {
         "http://169.254.169.254",
         "/latest/meta-data/spot/instance-action",
         {},
-        lambda answer: json.loads(answer).get("action") in ("terminate", "stop", "hibernate"),
+        lambda answer, name: json.loads(answer).get("action") in ("terminate", "stop", "hibernate"),
         ("/latest/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "300"}, "X-aws-ec2-metadata-token"),
     ),
     "gcp": Cloud(
         "http://metadata.google.internal",
         "/computeMetadata/v1/instance/preempted",
         {"Metadata-Flavor": "Google"},
-        lambda answer: answer.strip().upper() == "TRUE",
+        lambda answer, name: answer.strip().upper() == "TRUE",
     ),
     "azure": Cloud(
         "http://169.254.169.254",
         "/metadata/scheduledevents?api-version=2020-07-01",
         {"Metadata": "true"},
         _preempts,
+        name="/metadata/instance/compute/name?api-version=2021-02-01&format=text",
     ),
 }
 
@@ -85,7 +90,8 @@ class SpotNotice:
             if cloud.token is not None:
                 path, wanted, name = cloud.token
                 headers[name] = self._ask(path, wanted, "PUT")
-            return cloud.says(self._ask(cloud.path, headers))
+            own = self._ask(cloud.name, headers).strip() if cloud.name else ""
+            return cloud.says(self._ask(cloud.path, headers), own)
         except (OSError, ValueError, AttributeError, TypeError) as error:
             log.debug("no notice: %s", error)
             return False

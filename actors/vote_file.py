@@ -10,11 +10,15 @@ from actors.steps.vote import Vote
 from actors.transport.errors import WireError
 from actors.transport.fields import Budget, converter_for
 from actors.transport.schema import pack, unpack
-from checkpoint.files import replacing
+from checkpoint.files import replacing, settle
 
 log = logging.getLogger("tessera.vote")
 _VOTE = converter_for(Vote)
 _HASH = 16
+
+
+class StaleVoteError(Exception):
+    """An old vote stays on disk; the message says where, and why."""
 
 
 class VoteFile:
@@ -32,15 +36,19 @@ class VoteFile:
         """Replace the vote; it is on disk when this returns.
 
         Raises OSError when it cannot be written. Then the one before is deleted, too: a vote that is half remembered
-        could be given twice, while one that is lost makes its owner another voter.
+        could be given twice, while one that is lost makes its owner another voter. Raises StaleVoteError when it cannot
+        be deleted either: then nobody may hear of the new one.
         """
-        data = pack({"run_id": self._run_id, "vote": _VOTE.pack(vote, Budget())})
         try:
+            data = pack({"run_id": self._run_id, "vote": _VOTE.pack(vote, Budget())})
             with replacing(self._path) as file:
                 file.write(_digest(data) + data)
-        except OSError:
-            self.forget()
-            raise
+        except (OSError, WireError) as error:
+            try:
+                self.forget()
+            except OSError as worse:
+                raise StaleVoteError(f"{self._path} can be neither replaced ({error}) nor deleted ({worse})") from None
+            raise OSError(str(error)) from None
 
     def read(self) -> Vote | None:
         """The vote of an earlier process; None where there is none, or it is damaged: then the vote is lost."""
@@ -67,6 +75,7 @@ class VoteFile:
     def forget(self) -> None:
         """Whoever has left has no vote any more."""
         self._path.unlink(missing_ok=True)
+        settle(self._path.parent)
 
 
 def _digest(data: bytes) -> bytes:

@@ -10,6 +10,9 @@ CheckpointError (a ValueError)
 
 from __future__ import annotations
 
+STORE_FAILS = "the store fails"
+"""How the reason begins when nothing is known to be wrong with a checkpoint."""
+
 
 class CheckpointError(ValueError):
     """Any of those below."""

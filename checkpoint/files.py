@@ -26,14 +26,14 @@ def replacing(path: Path, mode: int = 0o600) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         os.chmod(temporary, mode)
         os.replace(temporary, path)
-        _settle(path.parent)
+        settle(path.parent)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
 
 
-def _settle(folder: Path) -> None:
-    """Make a rename last through a power cut."""
+def settle(folder: Path) -> None:
+    """Make renames and deletions in a folder last through a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

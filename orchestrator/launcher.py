@@ -116,7 +116,7 @@ def churn(config: RunConfig) -> list[Change]:
     """Who comes and goes. Raises ConfigError for what could never happen."""
     if config.churn and config.mesh.bundle:
         raise ConfigError("churn: only a simulation starts newcomers by itself; leave it out where there is a bundle.")
-    spares = config.layout.spares * config.layout.stages
+    spares = 0 if config.mesh.bundle else config.layout.spares * config.layout.stages
     first = [f"join spare x{spares} at step 1"] if spares else []
     try:
         return parse_changes([*first, *config.churn], places(config), config.train.steps)

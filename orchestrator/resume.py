@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from checkpoint.catalogue import newest_good, next_history
+from checkpoint.errors import STORE_FAILS
 from checkpoint.names import CheckpointId
 from checkpoint.store import Store
 from orchestrator.config import ConfigError, RunConfig
 
-_UNUSABLE = re.compile(r"cannot use the checkpoint of commit (\d+): ")
+_UNUSABLE = re.compile(r"can use the checkpoint of commit (\d+): ")
 
 
 def absolute(url: str) -> str:
@@ -61,5 +62,7 @@ def unusable(config: RunConfig, failure: str) -> CheckpointId | None:
     settings = config.checkpoint
     match = _UNUSABLE.search(failure)
     if not settings.resume or match is None or int(match[1]) != settings.resume_commit:
+        return None
+    if failure[match.end() :].startswith(STORE_FAILS):
         return None
     return CheckpointId(settings.resume_history, settings.resume_commit)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from checkpoint.errors import STORE_FAILS
 from checkpoint.names import CheckpointId
 from checkpoint.store import Store
 from orchestrator.config import ConfigError, RunConfig, config_hash, load
@@ -60,10 +61,11 @@ def test_what_cannot_be_taken_up_is_one_sentence(kept: Path, tmp_path: Path) -> 
 
 def test_only_the_failure_of_this_checkpoint_makes_the_run_try_the_one_before(kept: Path) -> None:
     chosen = with_checkpoint(config(f"checkpoint.resume={kept}"), lambda text: None)
-    failure = "keen-deer (stage 1) cannot use the checkpoint of commit 15: stage-0001/p0000-x-00000.distcp is damaged"
+    failure = "nobody of stage 1 can use the checkpoint of commit 15: stage-0001/p0000-x-00000.distcp is damaged"
     assert unusable(chosen, failure) == CheckpointId(1, 15)
     assert unusable(chosen, failure.replace("15", "10")) is None
     assert unusable(chosen, "lost all participants of this site") is None
+    assert unusable(chosen, f"nobody can use the checkpoint of commit 15: {STORE_FAILS}: no answer") is None
     assert unusable(config(), failure) is None
 
 

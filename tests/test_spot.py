@@ -14,12 +14,12 @@ from actors.spot import SpotNotice
 QUIET = {
     "aws": (404, b"not found"),
     "gcp": (200, b"FALSE"),
-    "azure": (200, b'{"DocumentIncarnation": 1, "Events": []}'),
+    "azure": (200, b'{"DocumentIncarnation": 1, "Events": [{"EventType": "Preempt", "Resources": ["other"]}]}'),
 }
 NOTICE = {
     "aws": (200, b'{"action": "terminate", "time": "2030-01-01T00:00:00Z"}'),
     "gcp": (200, b"TRUE\n"),
-    "azure": (200, b'{"Events": [{"EventType": "Preempt", "EventId": "x"}]}'),
+    "azure": (200, b'{"Events": [{"EventType": "Preempt", "Resources": ["other", "mine"]}]}'),
 }
 NONSENSE = [
     (200, b""),
@@ -43,7 +43,7 @@ class Service(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """What is to be answered."""
-        self._reply(*self.answer)
+        self._reply(*((200, b"mine") if "/compute/name" in self.path else self.answer))
 
     def _reply(self, status: int, body: bytes) -> None:
         Service.asked.append((self.command, self.path, dict(self.headers)))

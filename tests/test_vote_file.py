@@ -9,7 +9,7 @@ import pytest
 from actors.steps.ballots import Decision
 from actors.steps.view import Voter
 from actors.steps.vote import Vote
-from actors.vote_file import VoteFile
+from actors.vote_file import StaleVoteError, VoteFile
 from checkpoint import files
 
 MEMBERS = (Voter("aa", 3, "one", 0), Voter("bb", 4, "other", 1))
@@ -50,10 +50,30 @@ def test_on_a_full_disk_the_old_vote_goes_too(tmp_path: Path, monkeypatch: pytes
     file = VoteFile(tmp_path / "vote", "run")
     file.write(VOTE)
 
+    right, calls = files.os.fsync, list[int]()
+
     def full(handle: int) -> None:
-        raise OSError(28, "No space left on device")
+        calls.append(handle)
+        if len(calls) == 1:
+            raise OSError(28, "No space left on device")
+        right(handle)
 
     monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         file.write(VOTE)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_vote_that_can_be_neither_replaced_nor_deleted_is_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a disk that takes nothing any more: its owner must not say what the next process would not know."""
+    file = VoteFile(tmp_path / "vote", "run")
+    file.write(VOTE)
+
+    def broken(handle: int) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(files.os, "fsync", broken)
+    with pytest.raises(StaleVoteError, match="neither replaced"):
+        file.write(VOTE)

@@ -6,6 +6,11 @@ from actors.steps.context import Context
 from actors.steps.eras import origin
 from actors.steps.events import DropState, FetchCheckpoint, FetchFailed, KeepState, RestoreState
 
+FETCH_FLOORS = 180.0
+"""So many floors of patience a stage may take to come from the checkpoint store: an hour at twenty seconds."""
+LONGEST = 400
+"""Characters of a reason that others are told."""
+
 
 class Archive:
     """Writes and restores states of the own stage."""
@@ -15,15 +20,13 @@ class Archive:
         self._asked = -1
         """Commit that was last asked to be written."""
         self._dropped: set[tuple[int, int]] = set()
-        self._unusable: set[tuple[int, int]] = set()
-        """Checkpoints that could not be read."""
 
     def kept(self, states: frozenset[tuple[int, int]]) -> None:
         """These are on disk now. What was to be restored and is not among them could not be read."""
         context = self._context
         context.kept = states
         self.tidy()
-        if context.restoring and self._source() is None and not self._can_restore():
+        if context.waits.waiting(("load",)) and context.restoring and not self._can_restore():
             context.restoring = False
             context.waits.cancel(("load",))
 
@@ -53,12 +56,14 @@ class Archive:
             return True
         if self._can_restore():
             context.out.append(RestoreState(origin(context.decision.returns, context.step), context.step))
-        elif (source := self._source()) is not None and source not in self._unusable:
+            context.waits.start(context.now, ("load",), "load", f"the shards of {context.me.name} took no state")
+        elif (source := self._source()) is not None and source not in context.unusable:
             context.out.append(FetchCheckpoint(*source, context.step == context.setup.first))
+            text = f"{context.me.name} did not get commit {context.step} from the checkpoint store"
+            context.waits.after(context.now, ("fetch",), FETCH_FLOORS * context.setup.floor_s, text)
         else:
             return False
         context.restoring = True
-        context.waits.start(context.now, ("load",), "load", f"the shards of {context.me.name} took no state")
         return True
 
     def _can_restore(self) -> bool:
@@ -73,15 +78,13 @@ class Archive:
         return context.decision.source if context.decision.source[1] == context.step >= 0 else None
 
     def fetch_failed(self, event: FetchFailed) -> None:
-        """A checkpoint cannot be used: a run that would begin with it does not begin."""
+        """A checkpoint cannot be used here; the state may come from a replica that could."""
         context = self._context
-        self._unusable.add((event.history, event.commit))
+        context.unusable[event.history, event.commit] = event.reason[:LONGEST]
         context.restoring = False
-        context.waits.cancel(("load",))
+        context.waits.cancel(("fetch",))
         what = f"{context.me.name} (stage {context.me.stage}) cannot use the checkpoint of commit {event.commit}"
         context.note("damaged", f"{what}: {event.reason}")
-        if context.step == context.setup.first and not context.held >= 0:
-            context.fail(f"{what}: {event.reason}")
 
     def restored(self, commit: int, parameter_hash: str) -> None:
         """The state is in the shards."""
@@ -90,12 +93,14 @@ class Archive:
             return
         context.restoring = False
         context.waits.done(context.now, ("load",))
+        context.waits.cancel(("fetch",))
         context.held, context.parameter_hash = commit, parameter_hash
         context.note("restored", f"{context.me.name} has restored commit {commit} of its stage")
 
     def lost(self) -> None:
         """The shards are gone, with what was asked of them."""
         self._asked, self._context.restoring = -1, False
+        self._context.waits.cancel(("fetch",))
 
     def moved(self) -> None:
         """Another stage is ours: what is kept of the one before is of no use."""

@@ -82,6 +82,10 @@ class Report:
     """Commits of its stage that it can return to by itself."""
     stored: tuple[int, int] = (-1, -1)
     """History and commit of the newest checkpoint that it knows of."""
+    restoring: bool = False
+    """It gets the step's state from its disk or a checkpoint."""
+    unusable: dict[str, str] = field(default_factory=dict)
+    """History/commit of checkpoints that it could not read -> why."""
     spare: bool = False
     """It follows its stage without working, as long as others work."""
     era: int = 0

@@ -147,7 +147,11 @@ class Context:
     unsaved: tuple[int, int] = (-1, -1)
     """The newest checkpoint that somebody could not write."""
     restoring: bool = False
-    """A state is on its way from the own disk into the shards."""
+    """A state is on its way from the own disk, or the checkpoint store, into the shards."""
+    unusable: dict[tuple[int, int], str] = field(default_factory=dict)
+    """Checkpoints that could not be read here -> why."""
+    listed: tuple[tuple[int, int], ...] = ()
+    """Checkpoints of this run that were in the store when it was last looked into."""
     memory: int = 0
     """Bytes that the own machine has for a stage; 0: not said."""
     changed_step: int = 0
@@ -189,6 +193,12 @@ class Context:
         """Commits that we could return to by ourselves; what is kept of eras that were given up does not count."""
         returns = self.decision.returns
         return tuple(sorted(commit for era, commit in self.kept if origin(returns, commit) == era))
+
+    def may_exist(self, place: tuple[int, int]) -> bool:
+        """Whether there can be such a checkpoint: of an era that was not given up, and of no later commit."""
+        history, commit = place
+        made_by = origin(self.decision.returns, commit)
+        return 0 <= commit <= max(0, self.step) + 1 and history == self.setup.history + made_by
 
     @property
     def last_stage(self) -> int:

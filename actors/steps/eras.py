@@ -19,6 +19,11 @@ def stamp(returns: Returns, step: int) -> int:
     return len(returns) * _STEPS + step
 
 
+def follows(stamp_here: int, stamp_there: int) -> bool:
+    """Whether a message is of the next era, of which we have not heard yet."""
+    return stamp_there // _STEPS == stamp_here // _STEPS + 1
+
+
 def origin(returns: Returns, commit: int) -> int:
     """The era that made a commit, as the newest era has it: 0 for the first one."""
     for era in range(len(returns), 0, -1):

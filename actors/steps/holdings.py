@@ -103,6 +103,7 @@ class Holdings:
         self._donor.lost()
         self._follower.lost()
         self._archive.lost()
+        self._saver.lost()
         self._standing.tell()
 
     def kept(self, states: frozenset[tuple[int, int]]) -> None:
@@ -115,20 +116,21 @@ class Holdings:
     def fetch_failed(self, event: events.FetchFailed) -> None:
         """A checkpoint cannot be used."""
         self._archive.fetch_failed(event)
-        if not self._context.failed:
-            self._standing.tell()
-            self.changed()
+        self._standing.tell()
+        self.changed()
 
     def returned(self, before: Returns) -> None:
         """The run has returned to an earlier commit: what is held of later ones is of no use any more."""
         context, returns = self._context, self._context.decision.returns
         self._archive.tidy()
         self._saver.forget()
-        if context.stored[1] > context.step:
+        if not context.may_exist(context.stored):
             context.stored = (-1, -1)  # it is of the era that is given up
         newest = max(context.held, context.applying.commit if context.applying is not None else -1)
         valid = newest <= context.step and origin(before, newest) == origin(returns, newest)
-        if self._follower.built and not (valid and context.applying is None and self._follower.still):
+        if self._follower.built and not (
+            valid and context.applying is None and self._follower.still and not context.restoring
+        ):
             reason = f"{context.me.name} gives up commit {newest}: the run returned to commit {returns[-1][1]}"
             context.out.append(events.RestartShards(reason))
             self._follower.built = False

@@ -305,7 +305,7 @@ class Leader:
             self._planned = False
             context.note("readmitted", f"step {context.step}: {context.names(back)} is needed after all")
         lacking = self._survey.lacking()
-        wrong = self._survey.wrong_config()
+        wrong = self._survey.wrong_config() or self._cannot_begin(lacking)
         if wrong:
             context.fail(wrong)
         elif context.step == context.setup.first and self._awaited_at_start():
@@ -344,10 +344,22 @@ class Leader:
             context.note("returning", f"step {context.step} goes back to commit {decision.step}: {text}")
             self._vote(decision)
             return
-        if setup.lost_stage is LostStage.ROLLBACK and context.stored[1] < 0 and not context.waits.waiting(("lost",)):
+        if setup.lost_stage is LostStage.ROLLBACK and not context.waits.waiting(("lost",)):
             context.waits.after(context.now, ("lost",), setup.floor_s, "")
             context.out.append(ListCheckpoints())  # whoever knew of one may have died with the stage
         self._pause(f"{why}, and everybody who did is gone: {text}")
+
+    def _cannot_begin(self, lacking: list[int]) -> str:
+        """Why a run cannot begin with its checkpoint: nobody of a stage can use it; empty as long as somebody may."""
+        context = self._context
+        begins = context.step == context.setup.first and context.setup.resumed >= 0
+        place = f"{context.setup.resumed}/{context.setup.first}"
+        for stage in lacking if begins else ():
+            reports = [self._survey.reports.get(member.peer_id) for member in context.view.replicas(stage)]
+            reasons = [report.unusable.get(place, "") for report in reports if report is not None]
+            if reasons and all(reasons) and len(reasons) == len(reports):
+                return f"nobody of stage {stage} can use the checkpoint of commit {context.step}: {reasons[0]}"
+        return ""
 
     def _awaited_at_start(self) -> bool:
         """In the first step everybody gets the time to build its stage."""
@@ -556,7 +568,7 @@ class Leader:
         self._beat_later()
         if isinstance(self._order, Lead | Propose):
             context.send_all(self._order)
-        elif self._order is not None or self.paused:
+        elif self._order is not None or self.paused or self.at is Stage.WORK:
             resigns = self._resigns()
             number = self._number if self._number > self._first else 0
             context.send_all(Beat(agreement.slot, agreement.promised, number, bool(self.paused), resigns))

@@ -294,7 +294,7 @@ class Participant:
             case ("origin", purpose, index):
                 context.note("overdue", text)
                 self._origin.overdue(purpose, index)
-            case ("shard" | "export" | "apply" | "load", *_):
+            case ("shard" | "export" | "apply" | "load" | "fetch", *_):
                 context.out.append(RestartShards(text))
             case ("reduce",):
                 stuck = self._averaging.overdue()
@@ -304,7 +304,7 @@ class Participant:
                 self._succession.overdue()
             case ("catchup",):
                 self._follower.overdue()
-            case ("parts",):
+            case ("saving parts",):
                 self._saver.overdue(text)
             case ("snapshot",):
                 self._donor.overdue()
@@ -489,7 +489,8 @@ class Participant:
             return
         if self.finished or not agreement.decided(decision):
             return
-        context.stored = max(context.stored, decision.stored)
+        if context.may_exist(decision.stored):
+            context.stored = max(context.stored, decision.stored)
         self._quorum.decided(before)
         if decision.record is not None:
             context.decided_at = context.now
@@ -526,6 +527,7 @@ class Participant:
         self._averaging.begin_step()
         able = set(decision.holders) - self._without_corpus(decision)
         self._context.workers = frozenset(self._context.at_work(able))
+        self._saver.decided(decision)
         self._context.plan, self._context.drivers = (0, 0, 0), {}
 
     def _return(self, decision: Decision, before: Returns) -> None:

@@ -32,7 +32,7 @@ def _may_hold(context: Context, survey: Survey, member: Voter) -> bool:
         return False
     if peer not in context.usable or report is None:
         return True
-    return report.held == context.step or context.step in report.kept
+    return report.held == context.step or context.step in report.kept or report.restoring
 
 
 def kept_commits(context: Context, survey: Survey, waiting: WaitingRoom) -> dict[int, dict[int, set[str]]]:
@@ -66,15 +66,15 @@ def rollback_decision(
     context: Context, survey: Survey, waiting: WaitingRoom, lost: Collection[int]
 ) -> tuple[Decision | None, str]:
     """The return to the newest checkpoint, or None and what is lacking for it."""
-    known = [
-        context.stored,
-        *(survey.reports[m.peer_id].stored for m in context.view.members if m.peer_id in survey.reports),
-    ]
-    history, commit = max(place for place in known if place[1] <= context.step)
-    if commit < 0 and context.setup.resumed >= 0:
-        history, commit = context.setup.resumed, context.setup.first
-    if commit < 0:
-        return None, "there is no checkpoint yet"
+    known = [context.stored, *context.listed, *(report.stored for report in survey.reports.values())]
+    usable = {place for place in known if context.may_exist(place) and place[1] <= context.step}
+    if context.setup.resumed >= 0:
+        usable.add((context.setup.resumed, context.setup.first))
+    for report in survey.reports.values():
+        usable -= {place for place in usable if f"{place[0]}/{place[1]}" in report.unusable}
+    if not usable:
+        return None, "there is no checkpoint that all can use"
+    history, commit = max(usable)
     found: dict[int, set[str]] = {stage: set() for stage in lost}
     for member in context.view.members:
         if member.stage in found and member.peer_id in context.usable and member.peer_id in survey.reports:

@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections import deque
 
 from actors.steps import events
+from actors.steps.ballots import Decision
 from actors.steps.context import Context
-from actors.steps.eras import origin
 from actors.steps.messages import Saved, Sealed, Stored
 
 EARLY = 256
@@ -39,40 +39,65 @@ class Saver:
         self._mine: dict[int, bytes] = {}
         self._stages: dict[int, bytes] = {}
         self._sealing = self._committing = False
+        self._turn = 0
+        """How often those in front of us have kept everybody waiting."""
+        self._due: tuple[tuple[int, int], dict[str, int]] | None = None
+        """Place of the checkpoint of the commit that was decided last -> who held it, and of which stage."""
         self._early: deque[Saved | Sealed] = deque(maxlen=EARLY)
         """About a checkpoint that has not begun here yet."""
 
+    def decided(self, decision: Decision) -> None:
+        """A step is decided: what has to be saved follows from that, whatever changes before it is applied."""
+        setup, commit = self._context.setup, decision.step
+        due = setup.save_every > 0 and decision.record is not None and commit > setup.first
+        due = due and (commit % setup.save_every == 0 or commit == setup.steps)
+        place = (setup.history + len(decision.returns), commit)
+        stages = {member.peer_id: member.stage for member in decision.members}
+        self._due = (place, {peer: stages.get(peer, -1) for peer in sorted(decision.holders)}) if due else None
+
     def consider(self) -> None:
         """The own shards hold the step's parameters: begin, if it is time."""
-        context, decision = self._context, self._context.decision
-        every, commit = context.setup.save_every, context.step
-        place = (context.setup.history + len(decision.returns), commit)
-        due = every > 0 and decision.record is not None and commit > context.setup.first
-        due = due and (commit % every == 0 or commit == context.setup.steps)
-        if not due or place == self._id or place <= context.stored or context.me.peer_id not in decision.holders:
+        context = self._context
+        if self._due is None or self._due[0][1] != context.held:
+            return
+        (place, holders), self._due = self._due, None
+        mine = holders.get(context.me.peer_id, -1)
+        if place <= context.stored or mine != context.me.stage:
             return
         self._give_up()
-        self._id, self._everybody = place, tuple(sorted(decision.holders))
-        stages = {member.peer_id: member.stage for member in context.view.members}
-        self._writers = tuple(peer for peer in self._everybody if stages.get(peer) == context.me.stage)
-        self._await_parts()
+        self._id, self._everybody = place, tuple(holders)
+        self._writers = tuple(peer for peer, stage in holders.items() if stage == mine)
+        self._await("parts")
         self._write(self._writers.index(context.me.peer_id))
         self._take_over()
         early, self._early = self._early, deque(maxlen=EARLY)
         for message in early:
             self.receive(message)
 
-    def _await_parts(self) -> None:
+    def _await(self, what: str) -> None:
+        """Patience for the own stage's parts, and then for the rest."""
         context = self._context
-        text = f"not all parts of stage {context.me.stage} of the checkpoint of commit {context.step} are there"
-        context.waits.start(context.now, ("parts",), "parts", text)
+        text = f"not all {what} of the checkpoint of commit {context.step} are there (stage {context.me.stage})"
+        context.waits.start(context.now, ("saving parts",), what, text)
 
     def overdue(self, text: str) -> None:
-        """A writer is there and does not get on: somebody else writes its part, too."""
-        if self._id is not None and len(self._parts) < len(self._writers):
-            self._context.note("checkpoint", text)
+        """Somebody is there and does not get on: somebody else does the same, too."""
+        if self._id is None:
+            return
+        self._context.note("checkpoint", text)
+        if len(self._parts) < len(self._writers):
             self._take_over(late=True)
-            self._await_parts()
+            self._await("parts")
+            return
+        self._turn += 1
+        self._sealing = self._committing = False
+        self._await("stages")
+        self._advance()
+
+    def lost(self) -> None:
+        """The own shards are gone, with what was asked of them."""
+        self._asked = set(self._mine)
+        self._sealing = self._committing = False
 
     def _give_up(self) -> None:
         """The last one did not get complete."""
@@ -89,7 +114,8 @@ class Saver:
         for kept in (self._parts, self._mine, self._stages):
             kept.clear()
         self._sealing = self._committing = False
-        self._context.waits.cancel(("parts",))
+        self._turn = 0
+        self._context.waits.cancel(("saving parts",))
 
     def _write(self, part: int) -> None:
         assert self._id is not None
@@ -147,10 +173,11 @@ class Saver:
         """A replica of the own stage has written a part."""
         if not self._current(message) or message.stage != self._context.me.stage:
             self._context.ignore("a part of another checkpoint")
-        elif message.part < len(self._writers):
+        elif 0 <= message.part < len(self._writers) and message.part not in self._parts:
             self._parts.setdefault(message.part, message.receipt)
             if len(self._parts) == len(self._writers):
-                self._context.waits.done(self._context.now, ("parts",))
+                self._context.waits.done(self._context.now, ("saving parts",))
+                self._await("stages")
             self._advance()
 
     def _current(self, message: Saved | Sealed) -> bool:
@@ -179,10 +206,11 @@ class Saver:
     def stored(self, message: Stored) -> None:
         """A checkpoint exists."""
         context, place = self._context, (message.history, message.commit)
+        if not context.may_exist(place) or place <= context.stored:
+            context.ignore("a checkpoint that cannot be, or is known")
+            return
         if message.lost:
             context.unsaved = max(context.unsaved, place)
-            return
-        if place <= context.stored or message.commit > context.step + 1:
             return
         context.stored = place
         if self._id is not None and place >= self._id:
@@ -191,9 +219,8 @@ class Saver:
     def listed(self, found: tuple[tuple[int, int], ...]) -> None:
         """What is in the store: those of eras that were given up, or of earlier runs, do not count."""
         context = self._context
-        returns, base = context.decision.returns, context.setup.history
-        mine = [(h, c) for h, c in found if c <= context.step and h == base + origin(returns, c)]
-        context.stored = max([context.stored, *mine])
+        context.listed = tuple(place for place in found if context.may_exist(place))
+        context.stored = max([context.stored, *context.listed])
 
     @property
     def settled(self) -> bool:
@@ -226,10 +253,10 @@ class Saver:
         self._advance()
 
     def _first(self, peers: tuple[str, ...]) -> bool:
-        """Whether we are the first of them that can be reached."""
+        """Whether it is our turn: we are the first of them that can be reached, or those before us were waited for."""
         context = self._context
-        able = (peer for peer in peers if peer in context.usable and context.view.member(peer) is not None)
-        return next(able, "") == context.me.peer_id
+        able = [peer for peer in peers if peer in context.usable and context.view.member(peer) is not None]
+        return bool(able) and able[self._turn % len(able)] == context.me.peer_id
 
     def _advance(self) -> None:
         """Seal, or commit, if it is ours to do."""

@@ -9,6 +9,9 @@ from actors.steps.hop import Hop
 from actors.steps.messages import Differs
 from actors.steps.origin import Origin
 
+MOST_TOLD = 16
+"""Unusable checkpoints that others are told of."""
+
 
 class Standing:
     """The own part of the truth that leaders go on from."""
@@ -36,6 +39,8 @@ class Standing:
             context.parameter_hash if context.held >= 0 and context.applying is None else "",
             context.returnable,
             context.stored,
+            context.restoring,
+            {f"{history}/{commit}": why for (history, commit), why in list(context.unusable.items())[-MOST_TOLD:]},
             context.spare,
             len(context.decision.returns),
         )
