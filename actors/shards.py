@@ -216,9 +216,14 @@ class RayShardGroup:
 
     def save(self, place: Place, part: int, parts: int) -> Awaitable[bytes | str]:
         """Write a part of a checkpoint beside the work; return its receipt, or what went wrong."""
-        for actor in self._actors:
-            actor.save.remote(place, part, parts)
-        return self._one(self._actors[0].saved.remote(place[1], place[2], part))
+        calls = [actor.save.remote(place, part, parts) for actor in self._actors]
+
+        async def answer() -> bytes | str:
+            await self._answers(calls)  # begun
+            receipt: bytes | str = (await self._answers([self._actors[0].saved.remote(place[1], place[2], part)]))[0]
+            return receipt
+
+        return answer()
 
     def seal(self, place: Place, receipts: list[bytes]) -> Awaitable[bytes | str]:
         """Make the stage whole in a checkpoint; return its receipt, or what went wrong."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import threading
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from checkpoint.catalogue import State, catalogue
@@ -134,7 +136,8 @@ def test_all_die_at_once_and_the_run_is_taken_up(cluster: Cluster, tmp_path: Pat
             time.sleep(0.02)
         running.kill()
         for process in bench.actors():
-            process.kill()
+            with contextlib.suppress(psutil.Error):  # it may have died with another one
+                process.kill()
 
     thread = threading.Thread(target=massacre)
     thread.start()
