@@ -222,7 +222,7 @@ class Saved:
     stage: int
     part: int
     receipt: bytes
-    """JSON, which only those look into who seal the stage."""
+    """JSON, which only those look into who seal the stage. Empty: the part's writer has lost what it should write."""
 
 
 @dataclass(frozen=True)

@@ -346,7 +346,7 @@ class Participant:
                     self._holdings.receive(peer, message, payload)
             case Saved() | Sealed() | Stored():
                 if context.view.member(peer) is not None and not self.finished:
-                    self._saver.receive(message)
+                    self._saver.receive(peer, message)
                     self._leader.consider()
             case Forward() | Backward() | Dropped() | Taken() | Returned() | Done() | Slice():
                 self._work(peer, message, payload)

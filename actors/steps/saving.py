@@ -34,6 +34,10 @@ class Saver:
         """Who held the commit, in order."""
         self._writers: tuple[str, ...] = ()
         """Those of the own stage: part n is the n-th one's."""
+        self._holders: dict[str, int] = {}
+        """All of them -> their stages."""
+        self._unable: set[str] = set()
+        """Writers that have lost what they should write."""
         self._asked: set[int] = set()
         self._parts: dict[int, bytes] = {}
         self._mine: dict[int, bytes] = {}
@@ -43,7 +47,7 @@ class Saver:
         """How often those in front of us have kept everybody waiting."""
         self._due: tuple[tuple[int, int], dict[str, int]] | None = None
         """Place of the checkpoint of the commit that was decided last -> who held it, and of which stage."""
-        self._early: deque[Saved | Sealed] = deque(maxlen=EARLY)
+        self._early: deque[tuple[str, Saved | Sealed]] = deque(maxlen=EARLY)
         """About a checkpoint that has not begun here yet."""
 
     def decided(self, decision: Decision) -> None:
@@ -54,6 +58,8 @@ class Saver:
         place = (setup.history + len(decision.returns), commit)
         stages = {member.peer_id: member.stage for member in decision.members}
         self._due = (place, {peer: stages.get(peer, -1) for peer in sorted(decision.holders)}) if due else None
+        if due and self._context.applying is None:
+            self.lost()  # what was averaged here is gone already
 
     def consider(self) -> None:
         """The own shards hold the step's parameters: begin, if it is time."""
@@ -65,14 +71,14 @@ class Saver:
         if place <= context.stored or mine != context.me.stage:
             return
         self._give_up()
-        self._id, self._everybody = place, tuple(holders)
+        self._id, self._everybody, self._holders = place, tuple(holders), holders
         self._writers = tuple(peer for peer, stage in holders.items() if stage == mine)
         self._await("parts")
         self._write(self._writers.index(context.me.peer_id))
         self._take_over()
         early, self._early = self._early, deque(maxlen=EARLY)
-        for message in early:
-            self.receive(message)
+        for peer, message in early:
+            self.receive(peer, message)
 
     def _await(self, what: str) -> None:
         """Patience for the own stage's parts, and then for the rest."""
@@ -95,9 +101,19 @@ class Saver:
         self._advance()
 
     def lost(self) -> None:
-        """The own shards are gone, with what was asked of them."""
+        """The own shards are gone, with what was asked of them: others, who still hold the commit, should know."""
+        context, place, holders = self._context, self._id, self._holders
+        if self._due is not None:
+            (place, holders), self._due = self._due, None
         self._asked = set(self._mine)
         self._sealing = self._committing = False
+        me = context.me.peer_id
+        writers = [peer for peer, stage in holders.items() if stage == holders.get(me, -1)]
+        if place is None or me not in holders or writers.index(me) in self._mine:
+            return
+        for peer in holders:
+            if peer in context.usable and peer != me:
+                context.send(peer, Saved(*place, holders[me], writers.index(me), b""))
 
     def _give_up(self) -> None:
         """The last one did not get complete."""
@@ -110,6 +126,8 @@ class Saver:
     def forget(self) -> None:
         """What is under way is of no use any more."""
         self._id, self._everybody, self._writers = None, (), ()
+        self._holders = {}
+        self._unable.clear()
         self._asked.clear()
         for kept in (self._parts, self._mine, self._stages):
             kept.clear()
@@ -139,7 +157,7 @@ class Saver:
     def _serves(self, peer: str) -> bool:
         """Whether it is still there, and has not moved to another stage."""
         context, member = self._context, self._context.view.member(peer)
-        there = peer in context.usable and peer not in context.gone
+        there = peer in context.usable and peer not in context.gone and peer not in self._unable
         return there and member is not None and member.stage == context.me.stage
 
     # What is done
@@ -159,19 +177,24 @@ class Saver:
             if peer in context.usable:
                 context.send(peer, message)
 
-    def receive(self, message: Saved | Sealed | Stored) -> None:
+    def receive(self, peer: str, message: Saved | Sealed | Stored) -> None:
         """Somebody else has got on."""
         match message:
             case Saved():
-                self.saved(message)
+                self.saved(peer, message)
             case Sealed():
-                self.sealed(message)
+                self.sealed(peer, message)
             case Stored():
                 self.stored(message)
 
-    def saved(self, message: Saved) -> None:
-        """A replica of the own stage has written a part."""
-        if not self._current(message) or message.stage != self._context.me.stage:
+    def saved(self, peer: str, message: Saved) -> None:
+        """A replica of the own stage has written a part, or somebody has lost what it should write."""
+        current = self._current(peer, message)
+        if current and not message.receipt:
+            self._unable.add(peer)
+            self._take_over()
+            self._advance()
+        elif not current or message.stage != self._context.me.stage:
             self._context.ignore("a part of another checkpoint")
         elif 0 <= message.part < len(self._writers) and message.part not in self._parts:
             self._parts.setdefault(message.part, message.receipt)
@@ -180,11 +203,11 @@ class Saver:
                 self._await("stages")
             self._advance()
 
-    def _current(self, message: Saved | Sealed) -> bool:
+    def _current(self, peer: str, message: Saved | Sealed) -> bool:
         """Whether it is about the checkpoint under way; what comes too early is kept."""
         place = (message.history, message.commit)
         if place != self._id and place > max(self._id or (-1, -1), self._context.stored):
-            self._early.append(message)
+            self._early.append((peer, message))
         return place == self._id
 
     def stage_sealed(self, event: events.StageSealed) -> None:
@@ -193,9 +216,9 @@ class Saver:
             self._sealing = False
             self._context.send_all(Sealed(*self._id, self._context.me.stage, event.receipt))
 
-    def sealed(self, message: Sealed) -> None:
+    def sealed(self, peer: str, message: Sealed) -> None:
         """A stage is whole in the store."""
-        if self._current(message) and 0 <= message.stage < self._context.setup.stages:
+        if self._current(peer, message) and 0 <= message.stage < self._context.setup.stages:
             self._stages[message.stage] = message.receipt
             self._advance()
 
@@ -255,7 +278,8 @@ class Saver:
     def _first(self, peers: tuple[str, ...]) -> bool:
         """Whether it is our turn: we are the first of them that can be reached, or those before us were waited for."""
         context = self._context
-        able = [peer for peer in peers if peer in context.usable and context.view.member(peer) is not None]
+        here = [peer for peer in peers if peer in context.usable and context.view.member(peer) is not None]
+        able = [peer for peer in here if peer not in self._unable]
         return bool(able) and able[self._turn % len(able)] == context.me.peer_id
 
     def _advance(self) -> None:

@@ -70,6 +70,30 @@ def test_faults_during_saves_leave_whole_checkpoints_only() -> None:
     assert complete > 60
 
 
+@pytest.mark.parametrize("layout", [[2, 2], [3, 3]], ids=str)
+def test_who_has_lost_what_it_should_write_says_so(layout: list[int]) -> None:
+    """The first of all who held the commit: it has a part to write, a stage to seal, and the manifest to write."""
+    for seed in range(8):
+        run = world(seed, layout, steps=8, compute_s=1.0, moves=False)
+        run.load_s = 40.0
+        while 2 not in run.decided:
+            run.run(0.02)
+        newest = max((run.core(node).context.decision for node in run.nodes.values()), key=lambda one: one.slot)
+        run.lose_shards(run.nodes[min(newest.holders)], "killed")
+        assert run.settle(1500) == ""
+        assert (0, 3) in run.store.complete, f"seed {seed}"
+
+
+def test_a_change_of_view_right_after_the_commit_costs_no_checkpoint() -> None:
+    for seed in range(8):
+        run = world(seed, [2, 3], steps=8, moves=False)
+        while 2 not in run.decided:
+            run.run(0.02)
+        run.begin(Fault(run.now, "crash", ("s1r2",), 0.0))
+        assert run.settle(1500) == ""
+        assert (0, 3) in run.store.complete, f"seed {seed}"
+
+
 def test_a_lost_stage_is_taken_up_from_the_newest_checkpoint() -> None:
     for seed in range(6):
         run = world(seed, [2, 2], steps=20, lost_stage=LostStage.ROLLBACK, compute_s=0.6)
