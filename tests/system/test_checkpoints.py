@@ -96,31 +96,19 @@ def test_adamw_goes_on_over_two_local_ranks_and_another_zero_stage(cluster: Clus
     assert bench.orphans() == 0
 
 
-def test_kills_while_it_is_written_leave_whole_checkpoints(cluster: Cluster, tmp_path: Path) -> None:
+def test_kills_while_it_is_written_and_a_lost_stage_that_rolls_back(cluster: Cluster, tmp_path: Path) -> None:
     """Any participant at any moment: the run goes on, where a stage is lost from a checkpoint; all listed are whole."""
     bench = Bench(cluster.address, cluster.keeper, cluster.output)
-    settings = [*SETTINGS, *SGD, "layout.replicas=2", "emulate.tokens_per_s=600"]
-    reference = bench.run("reference", [*settings, "train.steps=16"], "kills-plain")
-    faults = ["kill stage-0/0 at step 4", "kill stage-1/1 at step 8", "kill leader at step 12"]
+    settings = [*SETTINGS, *SGD, "layout.replicas=2", "emulate.tokens_per_s=600", "train.steps=20"]
+    reference = bench.run("reference", settings, "kills-plain")
+    faults = ["kill stage-0/0 at step 4", "kill stage-1 at step 10", "kill leader at step 16"]
     saving = [f"checkpoint.url={tmp_path}", "checkpoint.every=4", "checkpoint.last=9", "train.lost_stage=rollback"]
-    run = [*settings, *saving, "train.steps=16", f"faults=[{', '.join(faults)}]"]
-    report = bench.run("simulate", run, "kills", seconds=240)
-    assert problems(report, reference, 16, 4) == []
-    whole = good(tmp_path)
-    assert whole and whole[0].endswith("c0000000016"), saved(report)
-    assert bench.orphans() == 0
-
-
-def test_a_lost_stage_rolls_back_to_the_newest_checkpoint(cluster: Cluster, tmp_path: Path) -> None:
-    bench = Bench(cluster.address, cluster.keeper, cluster.output)
-    settings = [*SETTINGS, *SGD, "layout.replicas=1", "train.steps=20", "emulate.tokens_per_s=1000"]
-    reference = bench.run("reference", settings, "rolls-plain")
-    saving = [f"checkpoint.url={tmp_path}", "checkpoint.every=4", "train.lost_stage=rollback"]
-    report = bench.run("simulate", [*settings, *saving, "faults=[kill stage-1 at step 14]"], "rolls", seconds=240)
+    report = bench.run("simulate", [*settings, *saving, f"faults=[{', '.join(faults)}]"], "kills", seconds=280)
     assert problems(report, reference, 20, 4) == []
     assert report["totals"]["steps_lost"] > 0
-    assert {step["era"] for step in report["steps"]} == {0, 1}
-    assert good(tmp_path)[0] == "h0001-c0000000020", "the new era writes a history of its own"
+    assert len({step["era"] for step in report["steps"]}) > 1
+    whole = good(tmp_path)
+    assert whole[0].endswith("c0000000020") and whole[0] > "h0001", "a new era writes a history of its own"
     assert bench.orphans() == 0
 
 
