@@ -32,14 +32,13 @@ from actors.steps.ballots import (
     Vouch,
 )
 from actors.steps.change import next_view
-from actors.steps.context import Context, LostStage
+from actors.steps.context import Context
 from actors.steps.deal import Deal
 from actors.steps.decide import commit_record, disagreement, dissenters, step_decision
-from actors.steps.events import ListCheckpoints
 from actors.steps.messages import Differs, Done, Purpose
-from actors.steps.returning import lost_stages, return_decision, rollback_decision
 from actors.steps.saving import Saver
 from actors.steps.survey import Survey
+from actors.steps.vacancy import Vacancy
 from actors.steps.waiting_room import WaitingRoom
 
 RESIGN_BEATS = 4
@@ -86,8 +85,7 @@ class Leader:
         """When every stage had counted every microbatch."""
         self.paused = ""
         self._paused_beats = 0
-        self._lost_since = math.inf
-        """When it was first seen that nobody has a stage any more."""
+        self._vacancy = Vacancy(context)
         self.resigned_at = -math.inf
         """When it gave up leading, so that another one has the time to begin."""
 
@@ -128,7 +126,8 @@ class Leader:
     def stop(self) -> None:
         """Lead no more."""
         self.at, self._order, self._planned = Stage.IDLE, None, False
-        self._prepared, self._paused_beats, self._lost_since = {}, 0, math.inf
+        self._prepared, self._paused_beats = {}, 0
+        self._vacancy.reset()
         for key in ("gather", "done", "prepared", "beat", "start", "lost", "saving"):
             self._context.waits.cancel((key,))
         self.paused = ""
@@ -305,7 +304,7 @@ class Leader:
             self._planned = False
             context.note("readmitted", f"step {context.step}: {context.names(back)} is needed after all")
         lacking = self._survey.lacking()
-        wrong = self._survey.wrong_config() or self._cannot_begin(lacking)
+        wrong = self._survey.wrong_config() or self._vacancy.cannot_begin(lacking, self._survey)
         if wrong:
             context.fail(wrong)
         elif context.step == context.setup.first and self._awaited_at_start():
@@ -321,45 +320,12 @@ class Leader:
 
     def _lacking(self, lacking: list[int]) -> None:
         """Nobody can serve some stages: wait for whoever may hold them, and do what the policy says when nobody may."""
-        context, setup = self._context, self._context.setup
-        why = f"nobody who can be reached holds commit {context.step} of stage {', '.join(map(str, lacking))}"
-        lost = lost_stages(context, self._survey, lacking) if context.step > setup.first else []
-        if not lost:
-            self._lost_since = math.inf
-            self._pause(why)
-            return
-        self._lost_since = min(self._lost_since, context.now)
-        left = self._lost_since + setup.floor_s - context.now
-        if left > 0:
-            self._pause(why)
-            context.waits.after(context.now, ("lost",), left, "")
-            return
-        stages = ", ".join(map(str, lost))
-        if setup.lost_stage is LostStage.STOP:
-            context.fail(f"stage {stages} has lost everybody who held it, and train.lost_stage=stop ends the run then")
-            return
-        make = rollback_decision if setup.lost_stage is LostStage.ROLLBACK else return_decision
-        decision, text = make(context, self._survey, self._waiting, lost)
-        if decision is not None and context.agreement.leading:
-            context.note("returning", f"step {context.step} goes back to commit {decision.step}: {text}")
+        decision, text = self._vacancy.look(lacking, self._survey, self._waiting)
+        if decision is not None and self._context.agreement.leading:
+            self._context.note("returning", text)
             self._vote(decision)
-            return
-        if setup.lost_stage is LostStage.ROLLBACK and not context.waits.waiting(("lost",)):
-            context.waits.after(context.now, ("lost",), setup.floor_s, "")
-            context.out.append(ListCheckpoints())  # whoever knew of one may have died with the stage
-        self._pause(f"{why}, and everybody who did is gone: {text}")
-
-    def _cannot_begin(self, lacking: list[int]) -> str:
-        """Why a run cannot begin with its checkpoint: nobody of a stage can use it; empty as long as somebody may."""
-        context = self._context
-        begins = context.step == context.setup.first and context.setup.resumed >= 0
-        place = f"{context.setup.resumed}/{context.setup.first}"
-        for stage in lacking if begins else ():
-            reports = [self._survey.reports.get(member.peer_id) for member in context.view.replicas(stage)]
-            reasons = [report.unusable.get(place, "") for report in reports if report is not None]
-            if reasons and all(reasons) and len(reasons) == len(reports):
-                return f"nobody of stage {stage} can use the checkpoint of commit {context.step}: {reasons[0]}"
-        return ""
+        elif not self._context.failed:
+            self._pause(text)
 
     def _awaited_at_start(self) -> bool:
         """In the first step everybody gets the time to build its stage."""

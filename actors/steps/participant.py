@@ -14,15 +14,17 @@ from typing import Any
 from actors.records import Traffic
 from actors.steps import ballots, events
 from actors.steps.agreement import Agreement
+from actors.steps.alarms import Alarms
 from actors.steps.archive import Archive
-from actors.steps.assignment import first_log, wrong_log
+from actors.steps.assignment import first_log
 from actors.steps.averaging import Averaging
 from actors.steps.ballots import Decision
 from actors.steps.change import describe_change
 from actors.steps.context import Context, StepSetup
+from actors.steps.council import Council
 from actors.steps.donor import Donor
-from actors.steps.eras import Returns, wrong_returns
-from actors.steps.events import Committed, Doubt, Effect, Event, Finished, Payload, RestartShards
+from actors.steps.eras import Returns
+from actors.steps.events import Committed, Effect, Event, Finished, Payload
 from actors.steps.follower import Follower
 from actors.steps.holdings import Holdings
 from actors.steps.hop import Hop
@@ -124,6 +126,21 @@ class Participant:
         kept = (self._averaging, *stores, self._donor, self._follower, self._standing)
         self._holdings = Holdings(self._context, self._hop, *kept, self._replay_early)
         self._tenure = Tenure(self._context, self._holdings, self._standing)
+        leading = (self._context, self._leader, self._succession)
+        self._council = Council(*leading, self._orders, self._standing, self._decide)
+        self._alarms = Alarms(
+            self._context,
+            self._origin,
+            self._hop,
+            self._averaging,
+            self._donor,
+            self._follower,
+            self._saver,
+            self._standing,
+            self._tenure,
+            self._succession,
+            self._leader,
+        )
         if decision.finished:
             self._finish()
         else:
@@ -270,58 +287,7 @@ class Participant:
                 if stalled_s:
                     context.waits.excuse(stalled_s)
                     context.send_all(ballots.Fetch(context.decision.slot))
-                self._tick()
-
-    def _tick(self) -> None:
-        context = self._context
-        for peer, reason in context.waits.doubtful(context.now).items():
-            if peer != context.me.peer_id:
-                context.out.append(Doubt(peer, reason))
-        for key, text in context.waits.expired(context.now):
-            assert isinstance(key, tuple)
-            self._overdue(key, text)
-
-    def _overdue(self, key: tuple[Any, ...], text: str) -> None:
-        context = self._context
-        match key:
-            case ("shard" | "export" | "apply" | "load", *_) if self._alone():
-                context.note("slow", f"{text}; nobody else holds this stage, so they are waited for")
-                again = f"the shards of {context.me.name} are slow"
-                context.waits.after(context.now, key, context.setup.floor_s, again)
-            case ("hop", purpose, index):
-                context.note("overdue", text)
-                self._hop.overdue(purpose, index)
-            case ("origin", purpose, index):
-                context.note("overdue", text)
-                self._origin.overdue(purpose, index)
-            case ("shard" | "export" | "apply" | "load" | "fetch", *_):
-                context.out.append(RestartShards(text))
-            case ("reduce",):
-                stuck = self._averaging.overdue()
-                if stuck is not None:
-                    context.send(context.leader.peer_id, stuck)
-            case ("leader",):
-                self._succession.overdue()
-            case ("catchup",):
-                self._follower.overdue()
-            case ("saving parts",):
-                self._saver.overdue(text)
-            case ("snapshot",):
-                self._donor.overdue()
-            case ("join",):
-                self._standing.ask_in()
-            case ("depart",):
-                self._tenure.ask_out()
-            case (name,):
-                self._leader.overdue(name, text)
-
-    def _alone(self) -> bool:
-        """Whether the own shards are the only ones that hold what the step needs of this stage."""
-        context = self._context
-        mine = context.held if context.applying is None else context.applying.commit
-        others = set(context.workers) | set(context.decision.holders)
-        replicas = [m.peer_id for m in context.view.replicas(context.me.stage) if m.peer_id in others & context.usable]
-        return mine >= context.step and replicas in ([], [context.me.peer_id])
+                self._alarms.tick()
 
     # Messages
 
@@ -422,60 +388,7 @@ class Participant:
             return
         if self.finished:
             return
-        match message:
-            case ballots.Lead():
-                answer = agreement.lead(peer, message, self._standing.report())
-                self._obeyed(peer, answer)
-                if answer is not None:
-                    context.send(peer, answer)
-            case ballots.Propose() if wrong := self._forbids(message.decision):
-                context.note("refused", f"a proposal of {context.named(peer)}: {wrong}")
-            case ballots.Propose():
-                vote = agreement.propose(peer, message)
-                self._obeyed(peer, vote)
-                if vote is not None:
-                    context.send(peer, vote)
-            case ballots.Plan() | ballots.Average() | ballots.Beat():
-                if agreement.obeys(peer, message.ballot):
-                    self._succession.watch()
-                    self._orders.follow(peer, message)
-                else:
-                    context.ignore("an order of somebody who does not lead")
-            case ballots.Promise():
-                self._leader.promise(peer, message)
-            case ballots.Accepted():
-                self._voted(peer, message)
-            case ballots.Refused():
-                agreement.refused(message)
-                self._succession.watch()
-            case ballots.Again():
-                self._leader.again(peer)
-            case ballots.Holding():
-                self._leader.holding(peer, message)
-            case ballots.Vouch():
-                self._leader.vouched(message)
-            case ballots.Prepared():
-                self._leader.prepared(peer, message)
-            case ballots.Stuck():
-                self._leader.stuck(peer, message)
-        if agreement.candidacy is None:
-            self._leader.stop()
-
-    def _forbids(self, decision: Decision) -> str:
-        """Why we do not accept a decision, whoever proposes it."""
-        known = self._context.decision
-        wrong = wrong_returns(known.returns, known.step, decision.returns, decision.step)
-        return wrong or wrong_log(self._context.setup, known.assigned, decision.assigned)
-
-    def _obeyed(self, peer: str, answer: object) -> None:
-        if isinstance(answer, ballots.Promise | ballots.Accepted) and peer != self._context.me.peer_id:
-            self._succession.watch()
-
-    def _voted(self, peer: str, message: ballots.Accepted) -> None:
-        decision = self._context.agreement.accepted(peer, message)
-        if decision is not None:
-            self._leader.announce(decision)
-            self._decide(decision)
+        self._council.receive(peer, message)
 
     # Decisions
 

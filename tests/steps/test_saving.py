@@ -9,7 +9,7 @@ import pytest
 
 from actors.steps import events
 from actors.steps.context import LostStage
-from actors.steps.saving import Saver
+from actors.steps.saving import Saver, Underway
 from orchestrator.simulation.faults import Fault
 from orchestrator.simulation.step_world import StepWorld
 from orchestrator.simulation.trace import Trace, Violation
@@ -141,8 +141,8 @@ def test_saving_another_commit_than_was_meant_is_caught(monkeypatch: pytest.Monk
     """A planted bug: a part is written when its commit is over."""
     right = Saver._write
 
-    def late(self: Saver, part: int) -> None:
-        right(self, part)
+    def late(self: Saver, now: Underway, part: int) -> None:
+        right(self, now, part)
         effect = self._context.out.pop()
         assert isinstance(effect, events.SavePart)
         self._context.out.append(events.SavePart(effect.history, effect.commit - 1, part, effect.parts))

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from checkpoint.catalogue import State, catalogue
@@ -75,6 +81,21 @@ def damage(path: Path) -> None:
     path.write_bytes(content)
 
 
+def test_adamw_goes_on_over_two_local_ranks_and_another_zero_stage(cluster: Cluster, tmp_path: Path) -> None:
+    bench = Bench(cluster.address, cluster.keeper, cluster.output)
+    settings = [*SETTINGS, "optimizer.lr=0.003", "layout.replicas=1"]
+    whole = bench.run("reference", [*settings, "train.steps=8"], "adam-whole", seconds=120)
+    first = ["train.steps=4", f"checkpoint.url={tmp_path}", "layout.devices=2", "layout.zero=2"]
+    half = bench.run("simulate", [*settings, *first], "adam-half", seconds=150)
+    assert half["totals"]["outcome"] == "finished", half["totals"]["failure"]
+    again = ["train.steps=8", f"checkpoint.resume={tmp_path}", "layout.zero=0", "layout.replicas=2"]
+    rest = bench.run("simulate", [*settings, *again], "adam-rest", seconds=120)
+    wanted = {"steps": [step for step in whole["steps"] if step["step"] >= 4]}
+    assert rest["totals"]["outcome"] == "finished", rest["totals"]["failure"]
+    assert relative_error(rest, wanted) < 1e-4
+    assert bench.orphans() == 0
+
+
 def test_kills_while_it_is_written_and_a_lost_stage_that_rolls_back(cluster: Cluster, tmp_path: Path) -> None:
     """Any participant at any moment: the run goes on, where a stage is lost from a checkpoint; all listed are whole."""
     bench = Bench(cluster.address, cluster.keeper, cluster.output)
@@ -89,3 +110,34 @@ def test_kills_while_it_is_written_and_a_lost_stage_that_rolls_back(cluster: Clu
     whole = good(tmp_path)
     assert whole[0].endswith("c0000000020") and whole[0] > "h0001", "a new era writes a history of its own"
     assert bench.orphans() == 0
+
+
+def test_all_die_at_once_and_the_run_is_taken_up(cluster: Cluster, tmp_path: Path) -> None:
+    bench = Bench(cluster.address, cluster.keeper, cluster.output)
+    settings = [*SETTINGS, *SGD, "layout.replicas=2", "emulate.tokens_per_s=600", "train.steps=14"]
+    reference = bench.run("reference", settings, "all-plain")
+    saving = [f"checkpoint.url={tmp_path}", "checkpoint.every=3"]
+    running = bench.start("simulate", [*settings, *saving], "all")
+
+    def massacre() -> None:
+        while not any(tmp_path.glob("*c0000000006/*/*.distcp")):
+            time.sleep(0.02)
+        running.kill()
+        for process in bench.actors():
+            with contextlib.suppress(psutil.Error):  # it may have died with another one
+                process.kill()
+
+    thread = threading.Thread(target=massacre)
+    thread.start()
+    thread.join(200)
+    running.communicate(timeout=30)
+    stop = [sys.executable, "-m", "orchestrator", "stop", "all", "--address", cluster.address]
+    subprocess.run(stop, check=False, timeout=90, capture_output=True)  # those that Ray has started again
+    assert bench.orphans(60) == 0
+    newest = good(tmp_path)[0]
+    assert newest in ("h0000-c0000000003", "h0000-c0000000006")
+    commit = int(newest[-10:])
+    report = bench.run("simulate", [*settings, *saving, f"checkpoint.resume={tmp_path}"], "all-again", seconds=200)
+    assert report["totals"]["outcome"] == "finished", report["totals"]["failure"]
+    assert relative_error(report, {"steps": reference["steps"][commit:]}) < 1e-5
+    assert good(tmp_path)[0] == "h0001-c0000000014"
