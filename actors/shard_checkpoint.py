@@ -17,7 +17,7 @@ from checkpoint.catalogue import inspect
 from checkpoint.commit import seal_stage
 from checkpoint.errors import CheckpointError
 from checkpoint.load import load_manifest
-from checkpoint.names import CheckpointId
+from checkpoint.names import CheckpointId, PartPlace
 from checkpoint.parts import write_in_steps
 from checkpoint.reader import Reader
 from checkpoint.receipts import PartReceipt
@@ -101,8 +101,8 @@ class PartSaver:
 
         def work() -> None:
             try:
-                id = CheckpointId(history, commit)
-                steps = write_in_steps(Store.open(url), id, stage, part, parts, writer, inventory, tensors)
+                where = PartPlace(CheckpointId(history, commit), stage, part, parts, writer)
+                steps = write_in_steps(Store.open(url), where, inventory, tensors)
                 result: bytes | str = encode(self._drive(key, tensors, steps))
             except Exception as error:  # whatever a store's library raises costs this part, and nothing else
                 result = str(error) or type(error).__name__

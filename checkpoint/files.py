@@ -32,7 +32,7 @@ def replacing(path: Path, mode: int = 0o600) -> Iterator[BinaryIO]:
         raise
 
 
-def settle(folder: Path) -> None:
+def settle(folder: Path | str) -> None:
     """Make renames and deletions in a folder last through a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:

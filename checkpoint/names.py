@@ -57,6 +57,33 @@ class CheckpointId:
         return cls(int(found[1]), int(found[2])) if found else None
 
 
+@dataclass(frozen=True)
+class PartPlace:
+    """Which part of which stage of which checkpoint, and whose: names all its files.
+
+    Raises ValueError for what cannot be: a part beyond their number, a writer whose name cannot be part of a file's.
+    """
+
+    id: CheckpointId
+    stage: int
+    part: int
+    """0-based."""
+    parts: int
+    """In how many parts the stage is written."""
+    writer: str
+    """Part of the files' names: whoever takes over a part makes files of its own."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.part < self.parts:
+            raise ValueError(f"there is no part {self.part} of {self.parts}.")
+        check_writer(self.writer)
+
+    @property
+    def folder(self) -> str:
+        """Path of the stage's folder."""
+        return self.id.stage(self.stage)
+
+
 def check_writer(writer: str) -> str:
     """Return the name of a writer. Raises ValueError when it cannot be part of a file's name."""
     if not _WRITER.fullmatch(writer):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING
 
-from checkpoint.names import CheckpointId
+from checkpoint.names import PartPlace
 from checkpoint.receipts import PartReceipt
 from checkpoint.slices import Slice, SliceLike, narrow, part_of
 from checkpoint.store import Store
@@ -17,17 +17,13 @@ if TYPE_CHECKING:
 
 def write_part(
     store: Store,
-    id: CheckpointId,
-    stage: int,
-    part: int,
-    parts: int,
-    writer: str,
+    place: PartPlace,
     inventory: Iterable[SliceLike],
     tensors: Iterable[tuple[SliceLike, Tensor]],
     sizes: WriteSizes | None = None,
 ) -> PartReceipt:
     """Write a part in one go: `write_in_steps` to its end. Waits for the store."""
-    steps = write_in_steps(store, id, stage, part, parts, writer, inventory, tensors, sizes)
+    steps = write_in_steps(store, place, inventory, tensors, sizes)
     while True:
         try:
             next(steps)
@@ -38,11 +34,7 @@ def write_part(
 
 def write_in_steps(
     store: Store,
-    id: CheckpointId,
-    stage: int,
-    part: int,
-    parts: int,
-    writer: str,
+    place: PartPlace,
     inventory: Iterable[SliceLike],
     tensors: Iterable[tuple[SliceLike, Tensor]],
     sizes: WriteSizes | None = None,
@@ -61,9 +53,9 @@ def write_in_steps(
         ValueError: the tensors are not those of the inventory.
     """
     mine: dict[str, list[Slice]] = {}
-    for piece in part_of(inventory, part, parts):
+    for piece in part_of(inventory, place.part, place.parts):
         mine.setdefault(piece.name, []).append(piece)
-    out = PartWriter(store, id, stage, part, parts, writer, sizes)
+    out = PartWriter(store, place, sizes)
     try:
         for box, values in tensors:
             held = Slice.of(box)

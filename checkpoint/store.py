@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from checkpoint.errors import StoreError
+from checkpoint.files import settle
 from checkpoint.retry import Retry
 
 Answer = TypeVar("Answer")
@@ -210,11 +211,7 @@ class Store:
 def _sync_folder(folder: str) -> None:
     """Make renames in a folder last through a loss of power, where the system can."""
     with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        settle(folder)
 
 
 def _first_line(error: Exception) -> str:

@@ -17,7 +17,7 @@ from checkpoint.entry import append_entry
 from checkpoint.errors import CheckpointError
 from checkpoint.hashing import block_digests, digest
 from checkpoint.index import DataFile, Entry, PartIndex
-from checkpoint.names import CheckpointId, check_writer, data_file, index_file
+from checkpoint.names import PartPlace, data_file, index_file
 from checkpoint.receipts import FileRecord, PartReceipt
 from checkpoint.slices import Slice, SliceLike, split_rows
 from checkpoint.store import Store
@@ -48,30 +48,14 @@ class PartWriter:
 
     Args:
         store: where to.
-        id: which checkpoint.
-        stage: which stage.
-        part: which part, 0-based.
-        parts: of how many.
-        writer: who writes; part of the files' names.
+        place: which part.
         sizes: how it is cut.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        id: CheckpointId,
-        stage: int,
-        part: int,
-        parts: int,
-        writer: str,
-        sizes: WriteSizes | None = None,
-    ) -> None:
-        if not 0 <= part < parts:
-            raise ValueError(f"there is no part {part} of {parts}.")
-        self._store, self._folder = store, id.stage(stage)
-        if store.exists(id.manifest):
-            raise CheckpointError(f"checkpoint {id.folder} is complete; its files are not written again.")
-        self._place = (stage, part, parts, check_writer(writer))
+    def __init__(self, store: Store, place: PartPlace, sizes: WriteSizes | None = None) -> None:
+        self._store, self._place = store, place
+        if store.exists(place.id.manifest):
+            raise CheckpointError(f"checkpoint {place.id.folder} is complete; its files are not written again.")
         self._sizes = sizes or WriteSizes()
         self._buffer = io.BytesIO()
         self._entries: list[Entry] = []
@@ -102,7 +86,7 @@ class PartWriter:
 
     def finish(self) -> PartReceipt:
         """Write what is left and the index; return the receipt. Raises StoreError."""
-        stage, part, parts, writer = self._place
+        place = self._place
         try:
             if self._buffer.tell():
                 self._send()
@@ -111,11 +95,18 @@ class PartWriter:
         finally:
             self.abort()
         index = PartIndex(
-            stage, part, parts, writer, self._sizes.block_bytes, tuple(self._done), tuple(self._entries)
+            place.stage,
+            place.part,
+            place.parts,
+            place.writer,
+            self._sizes.block_bytes,
+            tuple(self._done),
+            tuple(self._entries),
         ).to_bytes()
-        self._store.put(f"{self._folder}/{index_file(part, writer)}", index)
+        self._store.put(f"{place.folder}/{index_file(place.part, place.writer)}", index)
         record = FileRecord(len(index), digest(index))
-        return PartReceipt(part, parts, writer, record, len(self._done), sum(file.size for file in self._done))
+        size = sum(file.size for file in self._done)
+        return PartReceipt(place.part, place.parts, place.writer, record, len(self._done), size)
 
     def abort(self) -> None:
         """Give up; what was written stays and does no harm. Also after `finish`."""
@@ -129,8 +120,8 @@ class PartWriter:
         """Hand the full file to a thread; wait first while too many are under way."""
         while len(self._waiting) >= self._sizes.in_flight:
             self._done.append(self._waiting.popleft().result())
-        _, part, _, writer = self._place
-        path = f"{self._folder}/{data_file(part, writer, self._files)}"
+        place = self._place
+        path = f"{place.folder}/{data_file(place.part, place.writer, self._files)}"
         self._waiting.append(self._threads.submit(_put, self._store, path, self._buffer, self._sizes.block_bytes))
         self._buffer = io.BytesIO()
         self._files += 1

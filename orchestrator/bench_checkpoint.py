@@ -135,10 +135,11 @@ def alone(url: str, settings: list[str]) -> dict[str, float]:
 
 
 def _save(store: Any, engine: Any, number: int) -> None:
-    from checkpoint.names import CheckpointId
+    from checkpoint.names import CheckpointId, PartPlace
     from checkpoint.parts import write_part
 
-    write_part(store, CheckpointId(9000 + number, 1), 1, 0, 1, "bench", engine.state_inventory(), engine.named_state())
+    place = PartPlace(CheckpointId(9000 + number, 1), 1, 0, 1, "bench")
+    write_part(store, place, engine.state_inventory(), engine.named_state())
 
 
 def _read(files: list[Path]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from checkpoint.commit import commit, seal_stage
 from checkpoint.manifest import Manifest
-from checkpoint.names import CheckpointId
+from checkpoint.names import CheckpointId, PartPlace
 from checkpoint.parts import write_part
 from checkpoint.reader import Reader, bytes_needed
 from checkpoint.slices import part_of
@@ -74,7 +74,7 @@ def save(engines: Sequence[StageEngine], folder: Path) -> Manifest:
         for part in range(PARTS):
             names = {piece.name for piece in part_of(own, part, PARTS)}
             tensors = engine.named_state(names)
-            receipts.append(write_part(store, ID, number, part, PARTS, f"r{part}", own, tensors, SIZES))
+            receipts.append(write_part(store, PartPlace(ID, number, part, PARTS, f"r{part}"), own, tensors, SIZES))
         sealed.append(seal_stage(store, ID, number, receipts, own))
     return commit(store, Manifest(ID, "run", 0, tuple(sealed), "config"))
 

@@ -19,7 +19,7 @@ from checkpoint.catalogue import newest_good, next_history
 from checkpoint.commit import commit, seal_stage
 from checkpoint.errors import CheckpointError, IncompatibleError, IncompleteError, NoCheckpointError
 from checkpoint.manifest import Manifest, parse_manifest
-from checkpoint.names import CheckpointId
+from checkpoint.names import CheckpointId, PartPlace
 from checkpoint.parts import write_in_steps, write_part
 from checkpoint.reader import Reader, bytes_needed
 from checkpoint.receipts import PartReceipt, StageReceipt
@@ -80,14 +80,14 @@ def test_a_part_is_written_in_steps_with_anything_in_between(tmp_path: Path) -> 
     store.put = lambda path, data: gate.wait(30) and plain(path, data)  # type: ignore[method-assign, func-returns-value]
     sizes = WriteSizes(file_bytes=1, in_flight=2)
     tensors = stream(0, 7)
-    steps = write_in_steps(store, ID, 0, 0, 1, "w", inventory(0), tensors, sizes)
+    steps = write_in_steps(store, PartPlace(ID, 0, 0, 1, "w"), inventory(0), tensors, sizes)
     assert [next(steps), next(steps)] == [False, True], "two files wait for the store"
     gate.set()
     with pytest.raises(StopIteration) as end:
         while True:
             next(steps)
-    assert end.value.value == write_part(store, ID, 0, 0, 1, "w", inventory(0), stream(0, 7), sizes)
-    given_up = write_in_steps(store, ID, 0, 0, 1, "other", inventory(0), stream(0, 7), sizes)
+    assert end.value.value == write_part(store, PartPlace(ID, 0, 0, 1, "w"), inventory(0), stream(0, 7), sizes)
+    given_up = write_in_steps(store, PartPlace(ID, 0, 0, 1, "other"), inventory(0), stream(0, 7), sizes)
     next(given_up)
     given_up.close()
     assert not list(tmp_path.rglob("*other.index.json"))
@@ -96,7 +96,7 @@ def test_a_part_is_written_in_steps_with_anything_in_between(tmp_path: Path) -> 
 def test_another_takes_over_the_part_of_one_that_died(tmp_path: Path) -> None:
     store = Store.open(str(tmp_path))
     mine = part_of(inventory(0), 1, PARTS)
-    dying = PartWriter(store, ID, 0, 1, PARTS, "dying", SIZES)
+    dying = PartWriter(store, PartPlace(ID, 0, 1, PARTS, "dying"), SIZES)
     dying.add(mine[0], values(mine[0], 7)[mine[0].offsets[0] :][: mine[0].rows])
     dying.abort()
     parts = [write(store, ID, 0, 0, "alive"), write(store, ID, 0, 1, "alive")]
@@ -141,7 +141,9 @@ def test_slices_of_tensor_parallel_shards_are_nothing_new(rows: bool, tmp_path: 
 
     receipts = []
     for number in range(2):  # two shards, each the only replica: they write parts of what they hold
-        writer = PartWriter(store, ID, 0, number, 2, f"tp{number}", WriteSizes(entry_bytes=64, block_bytes=16))
+        writer = PartWriter(
+            store, PartPlace(ID, 0, number, 2, f"tp{number}"), WriteSizes(entry_bytes=64, block_bytes=16)
+        )
         writer.add(shard(number, 2), cut(shard(number, 2)))
         receipts.append(writer.finish())
     sealed = seal_stage(store, ID, 0, receipts, [whole("w", (12, 10))])
@@ -158,7 +160,7 @@ def test_slices_of_tensor_parallel_shards_are_nothing_new(rows: bool, tmp_path: 
 def test_tensors_without_elements_come_back(tmp_path: Path) -> None:
     store, boxes = Store.open(str(tmp_path)), [whole("none", (0, 4)), whole("some", (3,)), whole("flat", (3, 0))]
     tensors = [(box, torch.ones(box.shape)) for box in boxes]
-    parts = [write_part(store, ID, 0, part, 2, "w", boxes, tensors) for part in range(2)]
+    parts = [write_part(store, PartPlace(ID, 0, part, 2, "w"), boxes, tensors) for part in range(2)]
     manifest = commit(store, Manifest(ID, "r", 0, (seal_stage(store, ID, 0, parts, boxes),), ""))
     read = list(Reader(store, manifest).read(boxes))
     assert [tuple(tensor.shape) for _, tensor in read] == [(0, 4), (3,), (3, 0)]
@@ -182,7 +184,9 @@ def test_only_the_ranges_that_are_needed_are_read(tmp_path: Path) -> None:
     for stage in range(4):
         mine = layers[stage * 8 : stage * 8 + 8]
         parts = [
-            write_part(store, ID, stage, i, 2, f"r{i}", mine, ((box, big_values(box)) for box in mine), sizes)
+            write_part(
+                store, PartPlace(ID, stage, i, 2, f"r{i}"), mine, ((box, big_values(box)) for box in mine), sizes
+            )
             for i in range(2)
         ]
         sealed.append(seal_stage(store, ID, stage, parts, mine))
@@ -208,7 +212,7 @@ def test_memory_of_writing_and_reading_does_not_grow_with_the_state(tmp_path: Pa
             yield box, big_values(box)
 
     tracemalloc.start()
-    receipt = write_part(store, ID, 0, 0, 1, "w", layers, made(), sizes)
+    receipt = write_part(store, PartPlace(ID, 0, 0, 1, "w"), layers, made(), sizes)
     _, peak = tracemalloc.get_traced_memory()
     assert peak < 8 << 20, "the buffers are as large as the state"
     manifest = commit(store, Manifest(ID, "r", 0, (seal_stage(store, ID, 0, [receipt], layers),), ""))
@@ -223,11 +227,11 @@ def test_memory_of_writing_and_reading_does_not_grow_with_the_state(tmp_path: Pa
 def test_tensors_that_are_not_as_announced_are_refused(tmp_path: Path) -> None:
     store = Store.open(str(tmp_path))
     with pytest.raises(ValueError, match="not as announced"):
-        PartWriter(store, ID, 0, 0, 1, "w").add(whole("a", (3,)), torch.zeros(4))
+        PartWriter(store, PartPlace(ID, 0, 0, 1, "w")).add(whole("a", (3,)), torch.zeros(4))
     with pytest.raises(ValueError, match="did not come"):
-        write_part(store, ID, 0, 0, 1, "w", inventory(0), list(stream(0, 7))[:-1], SIZES)
+        write_part(store, PartPlace(ID, 0, 0, 1, "w"), inventory(0), list(stream(0, 7))[:-1], SIZES)
     with pytest.raises(ValueError, match="writer"):
-        PartWriter(store, ID, 0, 0, 1, "../w")
+        PartWriter(store, PartPlace(ID, 0, 0, 1, "../w"))
 
 
 shapes = st.lists(st.lists(st.integers(1, 9), max_size=3), min_size=1, max_size=8)

@@ -10,7 +10,7 @@ import torch
 from checkpoint.catalogue import State, catalogue
 from checkpoint.commit import commit, seal_stage
 from checkpoint.manifest import Manifest
-from checkpoint.names import CheckpointId
+from checkpoint.names import CheckpointId, PartPlace
 from checkpoint.parts import write_part
 from checkpoint.reader import Reader
 from checkpoint.receipts import PartReceipt
@@ -53,7 +53,8 @@ def stream(stage: int, commit_: int) -> Iterator[tuple[Slice, torch.Tensor]]:
 
 def write(store: Store, id: CheckpointId, stage: int, part: int, writer: str) -> PartReceipt:
     """Write one part."""
-    return write_part(store, id, stage, part, PARTS, writer, inventory(stage), stream(stage, id.commit), SIZES)
+    place = PartPlace(id, stage, part, PARTS, writer)
+    return write_part(store, place, inventory(stage), stream(stage, id.commit), SIZES)
 
 
 def save(store: Store, id: CheckpointId, created: int = 0) -> Manifest:

@@ -6,43 +6,19 @@ which this replica counted nothing. It happens in processes of its own, as a pro
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.sharding.ranks import run_ranks
 
 pytestmark = pytest.mark.timeout(180)
 
 
-def run_ranks(world: int, optimizer: str, folder: Path) -> list[dict[str, Any]]:
-    """Run all ranks and return what each printed."""
-    rendezvous = str(folder / "rendezvous")
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.sharding.engine_worker", str(rank), str(world), rendezvous, optimizer],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(world)
-    ]
-    results = []
-    for process in ranks:
-        output, errors = process.communicate(timeout=170)
-        assert process.returncode == 0, errors[-3000:]
-        results.append(json.loads(output.strip().splitlines()[-1]))
-    return results
-
-
 @pytest.mark.parametrize(("world", "optimizer"), [(1, "sgd"), (2, "sgd"), (1, "adamw")])
 def test_every_zero_stage_equals_plain_torch(world: int, optimizer: str, tmp_path: Path) -> None:
-    results = run_ranks(world, optimizer, tmp_path)
+    arguments = [str(tmp_path / "rendezvous"), optimizer]
+    results = run_ranks("tests.sharding.engine_worker", world, arguments)
     bound = 1e-5 if optimizer == "sgd" else 1e-4
     for result in results:
         for zero in "0123":
@@ -55,6 +31,6 @@ def test_every_zero_stage_equals_plain_torch(world: int, optimizer: str, tmp_pat
 
 
 def test_a_process_constructs_its_own_stages_and_nothing_else(tmp_path: Path) -> None:
-    (result,) = run_ranks(1, "sgd", tmp_path)
+    (result,) = run_ranks("tests.sharding.engine_worker", 1, [str(tmp_path / "rendezvous"), "sgd"])
     for zero in "0123":
         assert result[zero]["built"] == result[zero]["own"]

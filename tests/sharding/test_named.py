@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.sharding.ranks import run_ranks
 
 
 def run(world: int, pairs: str, folder: Path, dtype: str, optimizer: str) -> dict[str, Any]:
     """Run all ranks of a worker; return what they agree on."""
     meeting = folder / f"meeting-{world}-{pairs[0]}"
     tail = [str(meeting), pairs, str(folder), dtype, optimizer]
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.sharding.named_worker", str(rank), str(world), *tail],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(world)
-    ]
-    results = []
-    for process in ranks:
-        output, errors = process.communicate(timeout=110)
-        assert process.returncode == 0, errors[-3000:]
-        results.append(json.loads(output.strip().splitlines()[-1]))
+    results = run_ranks("tests.sharding.named_worker", world, tail)
     assert all(result == results[0] for result in results)
     return dict(results[0])
 
