@@ -404,7 +404,7 @@ class Node:
             evidence = "" if accusation is None else accusation.evidence.name.lower()
             why = f"the mesh holds it dead ({evidence})" if evidence else "it left the mesh"
             self._outgoing_drop(peer_id)
-            self.handle(events.PeerLost(peer_id, why, True))
+            self.handle(events.PeerLost(peer_id, why, gone=True, polite=not evidence))
         elif peer_id in self._up:
             self.handle(events.PeerUp(peer_id))
 

@@ -218,6 +218,8 @@ class PeerLost:
     reason: str
     gone: bool = False
     """The mesh holds it dead, or it left: it should lose its vote."""
+    polite: bool = False
+    """It said goodbye to the mesh; the commit that lets it go may reach us later than that."""
 
 
 @dataclass(frozen=True)

@@ -244,8 +244,8 @@ class Participant:
                 context.fail(reason, stopped=True)
             case events.PeerUp(peer):
                 self._peer_up(peer)
-            case events.PeerLost(peer, reason, gone):
-                self._peer_lost(peer, reason, gone=gone)
+            case events.PeerLost():
+                self._peer_lost(event)
             case _ if self.finished:
                 return
             case events.Computed():
@@ -528,11 +528,12 @@ class Participant:
         self._hop.redirect()
         self._quorum.review()
 
-    def _peer_lost(self, peer: str, reason: str, *, gone: bool) -> None:
-        context = self._context
-        if gone and peer not in context.gone:
-            context.gone[peer] = reason
-            context.note("lost", f"{context.named(peer)}: {reason}")
+    def _peer_lost(self, lost: events.PeerLost) -> None:
+        context, peer = self._context, lost.peer
+        if lost.gone and peer not in context.gone:
+            context.gone[peer] = lost.reason
+            if not lost.polite:
+                context.note("lost", f"{context.named(peer)}: {lost.reason}")
         context.usable.discard(peer)
         if self.finished:
             return
