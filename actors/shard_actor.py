@@ -5,6 +5,7 @@ torch is imported in the actor's process only, so that a MeshActor can hold hand
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -43,6 +44,14 @@ class ShardActor:
 
     def build(self) -> tuple[str, int, int, int]:
         """Build the stage; return (parameter hash, parameters, elements of this rank's flat gradient, and state)."""
+        gc.disable()  # importing torch and DeepSpeed makes a million objects that stay: a fifth of the time
+        try:
+            return self._build()
+        finally:
+            gc.freeze()
+            gc.enable()
+
+    def _build(self) -> tuple[str, int, int, int]:
         from actors.shard_checkpoint import PartSaver
         from sharding.engine import EngineSpec, StageEngine
 

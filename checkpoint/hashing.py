@@ -1,19 +1,20 @@
-"""Content hashes: blake2b of 32 bytes, of small files whole, of data files in blocks.
+"""Content hashes: BLAKE3 of 32 bytes, of small files whole, of data files in blocks.
 
 With a hash for every block, who reads a range of a file can verify just what it reads.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
+
+from blake3 import blake3
 
 DIGEST_BYTES = 32
 
 
 def digest(data: bytes | bytearray | memoryview) -> str:
     """Return the hash of `data` in hexadecimal."""
-    return hashlib.blake2b(data, digest_size=DIGEST_BYTES).hexdigest()
+    return blake3(data).hexdigest()
 
 
 def block_digests(data: bytes | bytearray | memoryview, block_bytes: int) -> tuple[str, ...]:

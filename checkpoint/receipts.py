@@ -22,7 +22,7 @@ class FileRecord:
     size: int
     """In bytes."""
     digest: str
-    """blake2b, hexadecimal."""
+    """BLAKE3, hexadecimal."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ def import_deepspeed(device: str) -> Any:
     """Import DeepSpeed for `device` without its messages on standard output."""
     if device == "cpu":
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    # Nothing is compiled here; its optimizers' decorators would load torch's whole compiler, 1.5 s of a processor.
+    os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -20,6 +20,8 @@ from orchestrator.ray_keeper import LocalCluster, use_token
 signal.signal(signal.SIGINT, signal.default_int_handler)
 """A shell's background job ignores interrupts, and so would every command that these tests start and interrupt."""
 ROOT = Path(__file__).resolve().parents[2]
+OPENED = Path(__file__).parent / "opened"
+"""What Python imports first in every process of a cluster: who opens files below a folder named `watched`."""
 SMALL = [
     "model.width=32",
     "model.layers=4",
@@ -93,6 +95,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     use_token()
     state = tmp_path_factory.mktemp("state")
     os.environ["XDG_STATE_HOME"] = str(state)
+    before = os.environ.get("PYTHONPATH", "")
+    os.environ["PYTHONPATH"] = os.pathsep.join(part for part in (str(OPENED), before) if part)
     local = LocalCluster(dashboard=False, object_store_mb=128)
     running = Cluster(local.address, tmp_path_factory.mktemp("out"), local.pid)
     try:

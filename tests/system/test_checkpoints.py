@@ -49,53 +49,6 @@ def good(folder: Path) -> list[str]:
     return [one.id.folder for one in catalogue(Store.open(str(folder)), deep=True) if one.state is State.GOOD]
 
 
-def test_a_run_goes_on_bit_for_bit_and_on_other_layouts(cluster: Cluster, tmp_path: Path) -> None:
-    bench = Bench(cluster.address, cluster.keeper, cluster.output)
-    settings = [*SETTINGS, *SGD, "layout.replicas=1"]
-    whole = bench.run("simulate", [*settings, "train.steps=12"], "whole", seconds=120)
-    first = [*settings, "train.steps=6", f"checkpoint.url={tmp_path}", "checkpoint.every=4"]
-    half = bench.run("simulate", first, "half", seconds=120)
-    assert half["totals"]["outcome"] == "finished"
-    assert good(tmp_path) == ["h0000-c0000000006", "h0000-c0000000004"], "the last commit is saved, too"
-    again = [*settings, "train.steps=12", f"checkpoint.resume={tmp_path}"]
-    same = bench.run("simulate", again, "again", seconds=120)
-    assert losses(same) == {step: loss for step, loss in losses(whole).items() if step >= 6}, "bit for bit"
-    hashes = {run["run_id"]: sorted(run["steps"][-1]["hashes"].values()) for run in (whole, same)}
-    assert hashes["whole"] == hashes["again"]
-    wanted = {"steps": [step for step in whole["steps"] if step["step"] >= 6]}
-    for number, layout in enumerate((["layout.stages=4", "layout.zero=3"], ["layout.stages=1", "layout.replicas=2"])):
-        other = bench.run("simulate", [*again, *layout], f"other-{number}", seconds=150)
-        assert other["totals"]["outcome"] == "finished", other["totals"]["failure"]
-        assert relative_error(other, wanted) < 1e-5, layout
-    damage(next((tmp_path / "h0000-c0000000006" / "stage-0001").glob("*.distcp")))
-    before = bench.run("simulate", again, "before", seconds=200)
-    assert losses(before) == {step: loss for step, loss in losses(whole).items() if step >= 4}
-    assert any(".distcp" in text and "the checkpoint before it" in text for text in saved(before)), saved(before)
-    assert bench.orphans() == 0
-
-
-def damage(path: Path) -> None:
-    """Turn a bit."""
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
-def test_adamw_goes_on_over_two_local_ranks_and_another_zero_stage(cluster: Cluster, tmp_path: Path) -> None:
-    bench = Bench(cluster.address, cluster.keeper, cluster.output)
-    settings = [*SETTINGS, "optimizer.lr=0.003", "layout.replicas=1"]
-    whole = bench.run("reference", [*settings, "train.steps=8"], "adam-whole", seconds=120)
-    first = ["train.steps=4", f"checkpoint.url={tmp_path}", "layout.devices=2", "layout.zero=2"]
-    half = bench.run("simulate", [*settings, *first], "adam-half", seconds=150)
-    assert half["totals"]["outcome"] == "finished", half["totals"]["failure"]
-    again = ["train.steps=8", f"checkpoint.resume={tmp_path}", "layout.zero=0", "layout.replicas=2"]
-    rest = bench.run("simulate", [*settings, *again], "adam-rest", seconds=120)
-    wanted = {"steps": [step for step in whole["steps"] if step["step"] >= 4]}
-    assert rest["totals"]["outcome"] == "finished", rest["totals"]["failure"]
-    assert relative_error(rest, wanted) < 1e-4
-    assert bench.orphans() == 0
-
-
 def test_kills_while_it_is_written_and_a_lost_stage_that_rolls_back(cluster: Cluster, tmp_path: Path) -> None:
     """Any participant at any moment: the run goes on, where a stage is lost from a checkpoint; all listed are whole."""
     bench = Bench(cluster.address, cluster.keeper, cluster.output)

@@ -1,0 +1,150 @@
+"""A run is taken up again, on the same layout and on others; who opens which files of a checkpoint."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from checkpoint.catalogue import newest_good
+from checkpoint.index import PartIndex
+from checkpoint.load import load_index
+from checkpoint.store import Store
+from orchestrator.bench_elastic import Bench
+from orchestrator.verify import relative_error
+from tests.system.conftest import Cluster
+from tests.system.test_checkpoints import SETTINGS, SGD, good, losses, saved
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
+
+
+def after(report: dict[str, Any], commit: int) -> dict[str, Any]:
+    """A report's steps from a commit on."""
+    return {"steps": [step for step in report["steps"] if step["step"] >= commit]}
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_twenty_steps_and_twenty_are_forty(cluster: Cluster, tmp_path: Path, replicas: int) -> None:
+    """Bit for bit with one replica; with two the sums are made in another order."""
+    bench = Bench(cluster.address, cluster.keeper, cluster.output)
+    settings, name = [*SETTINGS, *SGD, f"layout.replicas={replicas}"], f"forty-{replicas}"
+    whole = bench.run("simulate", [*settings, "train.steps=40"], f"{name}-whole", seconds=120)
+    first = [*settings, "train.steps=20", f"checkpoint.url={tmp_path}", "checkpoint.every=16"]
+    half = bench.run("simulate", first, f"{name}-half", seconds=120)
+    assert half["totals"]["outcome"] == "finished"
+    assert good(tmp_path) == ["h0000-c0000000020", "h0000-c0000000016"], "the last commit is saved, too"
+    again = [*settings, "train.steps=40", f"checkpoint.resume={tmp_path}"]
+    same = bench.run("simulate", again, f"{name}-again", seconds=120)
+    assert same["totals"]["outcome"] == "finished", same["totals"]["failure"]
+    assert [step["step"] for step in same["steps"]] == list(range(20, 40))
+    assert relative_error(same, after(whole, 20)) < 1e-5
+    if replicas == 1:
+        assert losses(same) == losses(after(whole, 20))
+        assert sorted(same["steps"][-1]["hashes"].values()) == sorted(whole["steps"][-1]["hashes"].values())
+        damage(next((tmp_path / "h0000-c0000000020" / "stage-0001").glob("*.distcp")))
+        before = bench.run("simulate", again, f"{name}-before", seconds=200)
+        assert losses(before) == losses(after(whole, 16))
+        assert any(".distcp" in text and "the checkpoint before it" in text for text in saved(before)), saved(before)
+    assert bench.orphans() == 0
+
+
+def damage(path: Path) -> None:
+    """Turn a bit."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+LAYOUTS = [
+    "layout.stages=2 layout.replicas=1 layout.zero=0",
+    "layout.stages=4 layout.replicas=1 layout.zero=3",
+    "layout.stages=2 layout.replicas=2 layout.zero=0",
+    "layout.stages=2 layout.replicas=1 layout.zero=2 layout.devices=2",
+    "layout.stages=1 layout.replicas=2 layout.zero=1",
+]
+"""Each goes on from what the one before it wrote: more and fewer stages, replicas, local ranks and ZeRO stages."""
+
+
+@pytest.mark.parametrize("optimizer,limit", [("sgd", 1e-5), ("adamw", 1e-4)])
+def test_a_run_wanders_over_layouts(cluster: Cluster, tmp_path: Path, optimizer: str, limit: float) -> None:
+    bench = Bench(cluster.address, cluster.keeper, cluster.output)
+    rate = "0.03" if optimizer == "sgd" else "0.003"
+    settings = [*SETTINGS, f"optimizer.name={optimizer}", f"optimizer.lr={rate}", f"checkpoint.url={tmp_path}"]
+    ends = [4 * (number + 1) for number in range(len(LAYOUTS))]
+    whole = bench.run("reference", [*settings, f"train.steps={ends[-1]}"], f"{optimizer}-whole", seconds=120)
+    for number, (begin, end) in enumerate(pairwise([0, *ends])):
+        resume = [f"checkpoint.resume={tmp_path}"] if number else []
+        layout = [*LAYOUTS[number].split(), f"train.steps={end}"]
+        report = bench.run("simulate", [*settings, *layout, *resume], f"{optimizer}-{number}", seconds=150)
+        assert report["totals"]["outcome"] == "finished", report["totals"]["failure"]
+        assert [step["step"] for step in report["steps"]] == list(range(begin, end))
+        assert relative_error(report, {"steps": whole["steps"][begin:end]}) < limit, LAYOUTS[number]
+    assert len(good(tmp_path)) == len(LAYOUTS)
+    assert bench.orphans() == 0
+
+
+STAGE = re.compile(r"stage-(\d{4})/(p\d.*)")
+
+
+def opened(folder: Path) -> list[dict[int, set[str]]]:
+    """Of every process that opened something: stage -> names of its files, without .metadata; then forget it all."""
+    found = []
+    for log in folder.glob("opened-by-*"):
+        mine: dict[int, set[str]] = {}
+        for line in log.read_text().splitlines():
+            if match := STAGE.search(line):
+                mine.setdefault(int(match[1]), set()).add(match[2])
+        found.append(mine)
+        log.unlink()
+    return [mine for mine in found if mine]
+
+
+def test_nobody_opens_what_another_stage_holds(cluster: Cluster, tmp_path: Path) -> None:
+    """While a run saves and is taken up; on another layout only files that have something of the own new stage."""
+    bench = Bench(cluster.address, cluster.keeper, cluster.output)
+    store = tmp_path / "watched"
+    settings = [*SETTINGS, *SGD, "layout.replicas=2"]
+    saving = [f"checkpoint.url={store}", "checkpoint.every=2", "train.steps=4"]
+    assert bench.run("simulate", [*settings, *saving], "opens")["totals"]["outcome"] == "finished"
+    wrote = opened(tmp_path)
+    assert {stage for mine in wrote for stage in mine} == {0, 1}
+    assert all(len(mine) == 1 for mine in wrote), wrote
+    again = [*settings, "train.steps=6", f"checkpoint.resume={store}"]
+    assert bench.run("simulate", again, "opens-again")["totals"]["outcome"] == "finished"
+    read = opened(tmp_path)
+    assert {stage for mine in read for stage in mine} == {0, 1}
+    assert all(len(mine) == 1 for mine in read), read
+    other = [*again, "layout.stages=4", "layout.replicas=1"]
+    assert bench.run("simulate", other, "opens-other")["totals"]["outcome"] == "finished"
+    read = [
+        {name for names in mine.values() for name in names if name.endswith(".distcp")} for mine in opened(tmp_path)
+    ]
+    held = holders(str(store), bench.folder / "opens-other")
+    assert sorted(map(sorted, read)) == sorted(map(sorted, held)), "no more and no less than what has something of it"
+
+
+def holders(url: str, run: Path) -> list[set[str]]:
+    """Of each of the four stages: data files of the newest checkpoint that hold anything of it."""
+    from orchestrator.config import load
+    from sharding.engine import EngineSpec, StageEngine
+    from sharding.partition import partition
+
+    told = json.loads((run / "report.json").read_text())["config"]["model"]
+    config = load(None, [*SETTINGS, f"model.vocab_size={told['vocab_size']}"])
+    store = Store.open(url)
+    manifest, _ = newest_good(store)
+    indexes: list[PartIndex] = [
+        load_index(store, manifest.id, stage.stage, receipt) for stage in manifest.stages for receipt in stage.parts
+    ]
+    found = []
+    for stage in partition(config.model, 4):
+        engine = StageEngine(EngineSpec(config.model, stage, config.optimizer, 1, 0, 1))
+        names = {one.name for one in engine.state_inventory()}
+        found.append(
+            {index.file_name(e.file) for index in indexes for e in index.entries if e.slice.name in names},
+        )
+    return found
