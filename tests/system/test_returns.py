@@ -64,14 +64,15 @@ def test_stop_the_run_ends_and_says_why(cluster: Cluster) -> None:
 
 def test_spare_goes_on_with_the_stage_and_no_step_is_lost(cluster: Cluster) -> None:
     bench = Bench(cluster.address, cluster.keeper, cluster.output)
-    settings = [*SETTINGS, "layout.replicas=1", "train.steps=40", "train.lost_stage=spare", "layout.spares=1"]
+    paced = ["emulate.tokens_per_s=600", "train.steps=75"]  # the spares are there long before step 55
+    settings = [*SETTINGS, *paced, "layout.replicas=1", "train.lost_stage=spare", "layout.spares=1"]
     reference = bench.run("reference", settings, "spare-plain")
-    report = bench.run("simulate", [*settings, "churn=[remove stage-1/0 at step 22]"], "spare", seconds=280)
-    assert problems(report, reference, 40, 4) == []
+    report = bench.run("simulate", [*settings, "churn=[remove stage-1/0 at step 55]"], "spare", seconds=280)
+    assert problems(report, reference, 75, 4) == []
     assert report["totals"]["steps_lost"] == 0
     spare = next(text.split()[0] for text in details(report, "assigned") if "stage 1 as a spare" in text)
     counted = {step["step"]: step["counted"].get(spare, []) for step in report["steps"]}
-    assert not any(counted[step] for step in range(20)) and len(counted[39]) == 4
+    assert not any(counted[step] for step in range(50)) and len(counted[74]) == 4
     assert bench.orphans() == 0
 
 
