@@ -32,7 +32,8 @@ def test_twenty_steps_and_twenty_are_forty(cluster: Cluster, tmp_path: Path, rep
     """Bit for bit with one replica; with two the sums are made in another order."""
     bench = Bench(cluster.address, cluster.keeper, cluster.output)
     settings, name = [*SETTINGS, *SGD, f"layout.replicas={replicas}"], f"forty-{replicas}"
-    whole = bench.run("simulate", [*settings, "train.steps=40"], f"{name}-whole", seconds=120)
+    plain = "simulate" if replicas == 1 else "reference"
+    whole = bench.run(plain, [*settings, "train.steps=40"], f"{name}-whole", seconds=120)
     first = [*settings, "train.steps=20", f"checkpoint.url={tmp_path}", "checkpoint.every=16"]
     half = bench.run("simulate", first, f"{name}-half", seconds=120)
     assert half["totals"]["outcome"] == "finished"
@@ -71,19 +72,20 @@ LAYOUTS = [
 
 @pytest.mark.parametrize("optimizer,limit", [("sgd", 1e-5), ("adamw", 1e-4)])
 def test_a_run_wanders_over_layouts(cluster: Cluster, tmp_path: Path, optimizer: str, limit: float) -> None:
+    layouts = LAYOUTS if optimizer == "sgd" else LAYOUTS[1:4]
     bench = Bench(cluster.address, cluster.keeper, cluster.output)
     rate = "0.03" if optimizer == "sgd" else "0.003"
     settings = [*SETTINGS, f"optimizer.name={optimizer}", f"optimizer.lr={rate}", f"checkpoint.url={tmp_path}"]
-    ends = [4 * (number + 1) for number in range(len(LAYOUTS))]
+    ends = [4 * (number + 1) for number in range(len(layouts))]
     whole = bench.run("reference", [*settings, f"train.steps={ends[-1]}"], f"{optimizer}-whole", seconds=120)
     for number, (begin, end) in enumerate(pairwise([0, *ends])):
         resume = [f"checkpoint.resume={tmp_path}"] if number else []
-        layout = [*LAYOUTS[number].split(), f"train.steps={end}"]
+        layout = [*layouts[number].split(), f"train.steps={end}"]
         report = bench.run("simulate", [*settings, *layout, *resume], f"{optimizer}-{number}", seconds=150)
         assert report["totals"]["outcome"] == "finished", report["totals"]["failure"]
         assert [step["step"] for step in report["steps"]] == list(range(begin, end))
-        assert relative_error(report, {"steps": whole["steps"][begin:end]}) < limit, LAYOUTS[number]
-    assert len(good(tmp_path)) == len(LAYOUTS)
+        assert relative_error(report, {"steps": whole["steps"][begin:end]}) < limit, layouts[number]
+    assert len(good(tmp_path)) == len(layouts)
     assert bench.orphans() == 0
 
 

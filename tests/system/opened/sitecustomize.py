@@ -9,21 +9,15 @@ import os
 import sys
 
 WATCHED = f"{os.sep}watched{os.sep}"
-_own = False
 
 
 def _opened(event: str, given: tuple[object, ...]) -> None:
-    global _own
-    if event != "open" or _own or not isinstance(given[0], str) or WATCHED not in given[0]:
+    if event != "open" or not isinstance(given[0], str) or WATCHED not in given[0]:
         return
     path, mode = given[0], given[1]
     root, _, inside = path.partition(WATCHED)
-    _own = True
-    try:
-        with open(f"{root}{os.sep}opened-by-{os.getpid()}", "a") as log:
-            log.write(f"{mode or 'os'} {inside}\n")
-    finally:
-        _own = False
+    with open(f"{root}{os.sep}opened-by-{os.getpid()}", "a") as log:
+        log.write(f"{mode or 'os'} {inside}\n")
 
 
 sys.addaudithook(_opened)
