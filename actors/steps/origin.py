@@ -23,6 +23,11 @@ class Origin:
         self._flying: dict[Key, Route] = {}
         self._done: dict[Key, Done] = {}
         self._partial: dict[int, Route] = {}
+        self._reset: tuple[str, ...] = ()
+        """Who forgets what it counted, by the newest plan."""
+        self._routes: dict[int, Route] = {}
+        """Training microbatch -> its newest route, as it was sent or as it came back: these may have counted it, and
+        the leader need not know it yet, so it goes that way again."""
         self._retries: dict[Key, int] = {}
         self._told_again: set[Key] = set()
         """What a later plan took for lost, and the leader was told of once more."""
@@ -41,6 +46,8 @@ class Origin:
         self._queue.clear()
         self._done.clear()
         self._partial.clear()
+        self._routes.clear()
+        self._reset = ()
         self._retries.clear()
         self._told_again.clear()
 
@@ -57,7 +64,7 @@ class Origin:
                 del self._done[key]  # some of what was counted then is lost: drive it again
             else:
                 self._context.send(self._context.leader.peer_id, self._done[key])
-        self._partial = dict(plan.partial)
+        self._partial, self._reset = dict(plan.partial), plan.reset
         self._queue = deque(key for key in wanted if key not in self._flying and key not in self._done)
         self.redirect(plan.reset)
         self._fill()
@@ -78,6 +85,8 @@ class Origin:
         context.waits.done(context.now, ("origin", *key), self._depth())
         self._landed(key)
         del self._flying[key]
+        if key[0] is Purpose.TRAIN:
+            self._routes[key[1]] = message.route[::-1]
         done = Done(message.stamp, message.index, message.purpose, message.loss, message.route)
         self._done[key] = done
         context.send(context.leader.peer_id, done)
@@ -90,18 +99,22 @@ class Origin:
             able = [set(self._context.candidates(stage)) - set(forgot) for stage in range(len(route))]
             lost = [peer for peer, others in zip(route, able, strict=True) if peer not in others]
             if first in lost or (lost and key[0] is Purpose.VALIDATE):
-                self.overdue(*key)
+                self._again(key)
 
     def dropped(self, peer: str, message: Dropped) -> None:
         """A hop forgot what this origin sent into the pipeline."""
         key = (message.purpose, message.index)
         current = message.retry // RETRIES == self._retries.get(key, 0)
         if key in self._flying and peer in self._flying[key] and current:
-            self.overdue(*key)
+            self._again(key)
 
     def overdue(self, purpose: Purpose, index: int) -> None:
-        """It did not come back in time: once more."""
-        key = (purpose, index)
+        """It did not come back in time: once more, on a new route, as nobody knows where it is stuck."""
+        if purpose is Purpose.TRAIN:
+            self._routes.pop(index, None)
+        self._again((purpose, index))
+
+    def _again(self, key: Key) -> None:
         if key in self._flying:
             self._landed(key)
             del self._flying[key]
@@ -121,6 +134,8 @@ class Origin:
         context, key = self._context, (purpose, index)
         route = tuple(self._choose(stage, purpose, index) for stage in range(context.setup.stages))
         self._flying[key] = route
+        if purpose is Purpose.TRAIN:
+            self._routes[index] = route
         text = (
             f"step {context.step}, {purpose} microbatch {index}: {context.me.name} sent it into the pipeline through "
             f"{context.named(route[0])} and it did not come back"
@@ -134,10 +149,14 @@ class Origin:
     def _choose(self, stage: int, purpose: Purpose, index: int) -> str:
         context = self._context
         able = context.candidates(stage)
-        counted = self._partial.get(index, ()) if purpose is Purpose.TRAIN else ()
+        train = purpose is Purpose.TRAIN
+        counted = self._partial.get(index, ()) if train else ()
+        before = self._routes.get(index, ()) if train else ()
         if stage < len(counted) and counted[stage] in able:
             able = [counted[stage]]
-        if stage == 0 and context.me.peer_id in able and not counted:
+        elif stage < len(before) and before[stage] in able and before[stage] not in self._reset:
+            able = [before[stage]]
+        elif stage == 0 and context.me.peer_id in able and not counted:
             able = [context.me.peer_id]
         return context.router.choose(able, index, self._count(purpose)) if able else ""
 
