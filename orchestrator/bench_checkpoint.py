@@ -23,7 +23,7 @@ import psutil
 from orchestrator.bench_elastic import Busy, bench_cluster, step_times
 
 EVERY, STEPS = 3, 12
-STEP_S = 24.0
+STEP_S = 10.0
 MICROBATCHES, TOKENS = 4, 32
 SETTINGS = [
     "model.width=768",
