@@ -8,6 +8,8 @@ from actors.steps.router import Router, split_by_speed
 
 Hands = dict[str, tuple[int, ...]]
 """Origin -> microbatches."""
+MOST_DOUBLINGS = 5
+"""Of the time that the leader gives a plan when nothing comes through."""
 
 
 class Deal:
@@ -18,10 +20,26 @@ class Deal:
         self._drivers: dict[int, str] = {}
         """Training microbatch -> who was told last to drive it."""
         self._turns = 0
+        self._stalls = 0
+        """How often in a row nothing came through."""
 
     def stalled(self) -> None:
         """Nothing came through: whoever drives what is left may not reach somebody, so each hands on to the next."""
         self._turns += 1
+        self._stalls += 1
+
+    def moves(self) -> None:
+        """Something came through."""
+        self._stalls = 0
+
+    @property
+    def patience(self) -> float:
+        """How many times as long a plan is given now.
+
+        A new origin lets all hops begin anew. When plans change faster than a hop gives up a silent replica, no hop
+        ever does.
+        """
+        return 2.0 ** min(self._stalls, MOST_DOUBLINGS)
 
     def give(
         self, train: Sequence[int], validate: Sequence[int], origins: Sequence[str], driving: Mapping[int, str]

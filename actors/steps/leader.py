@@ -238,6 +238,7 @@ class Leader:
         if self.at is not Stage.WORK or message.stamp != self._context.stamp:
             return
         self._context.waits.restart(self._context.now, ("done",))
+        self._deal.moves()
         if message.purpose is Purpose.VALIDATE:
             self._validated.setdefault(message.index, message.loss)
         elif not self._survey.resetting.keys() & set(message.route):
@@ -251,7 +252,7 @@ class Leader:
         context = self._context
         if self.at is not Stage.AVERAGE or not self._mine(message):
             return
-        self._stuck.update(set(message.missing))
+        self._stuck.update(sorted(set(message.missing)))  # whom it finds first must not depend on hashes of names
         worst, times = self._stuck.most_common(1)[0] if self._stuck else (sender, 1)
         if times >= 2:
             self._exclude(worst, "it does not send its part of the average")
@@ -412,7 +413,7 @@ class Leader:
             )
         )
         text = f"step {context.step}: no microbatch came through"
-        context.waits.start(context.now, ("done",), "done", text, 4)
+        context.waits.start(context.now, ("done",), "done", text, 4, times=self._deal.patience)
 
     def _begin_average(self) -> None:
         context = self._context
@@ -497,6 +498,7 @@ class Leader:
     def _exclude(self, peer: str, why: str) -> None:
         context = self._context
         self._survey.excluded.add(peer)
+        self._survey.resetting.pop(peer, None)
         self._survey.ledger.forget(peer)
         context.note("excluded", f"step {context.step}: {context.named(peer)} is left out of this step: {why}")
 
@@ -513,6 +515,8 @@ class Leader:
             context.note("slow", text)
             self._planned = False
             self._deal.stalled()
+            for peer in list(self._survey.resetting):
+                self._exclude(peer, "it does not say that it has forgotten what it had counted")
             self._advance()
         elif key == "prepared" and self.at is Stage.AVERAGE:
             assert isinstance(self._order, Average)

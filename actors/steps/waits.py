@@ -52,9 +52,14 @@ class Waits:
         unit = self._floor * FIRST if longest is None else max(self._floor, FACTOR * longest)
         return unit * max(1, depth)
 
-    def start(self, now: float, key: Hashable, kind: str, text: str, depth: int = 1, peer: str = "") -> None:
-        """Begin to wait; `text` says for what and from whom, `peer` is who must do something for it to end."""
-        self._open[key] = _Wait(kind, now, now + self.patience(kind, depth), text, peer)
+    def start(
+        self, now: float, key: Hashable, kind: str, text: str, depth: int = 1, peer: str = "", times: float = 1.0
+    ) -> None:
+        """Begin to wait; `text` says for what and from whom, `peer` is who must do something for it to end.
+
+        `times`: longer than usual by this factor.
+        """
+        self._open[key] = _Wait(kind, now, now + times * self.patience(kind, depth), text, peer)
 
     def after(self, now: float, key: Hashable, seconds: float, text: str, peer: str = "") -> None:
         """Begin a wait of a given length."""

@@ -193,13 +193,25 @@ def test_a_slower_replica_gets_less() -> None:
     assert len(record.counted["s1r0"]) < 4
 
 
-def resets(seed: int) -> int:
-    """How often somebody forgets all it has counted, when two die in the middle of a long step."""
+def two_die(seed: int, told: bool) -> StepWorld:
+    """A world in which two die in the middle of a long step; `told`: whether the mesh holds them dead."""
     world = StepWorld(
         seed, [4, 4, 4], Quality(0.05, 0.03), Trace(), microbatches=96, compute_s=0.5, steps=2, in_flight=6
     )
-    for second, name in ((8 + seed / 2, "s2r1"), (9 + seed / 2, "s1r2")):
-        world.kernel.at(second, lambda name=name: (world.crash(world.named(name)), world.review()))
+
+    def die(name: str) -> None:
+        world.crash(world.named(name))
+        if told:
+            world.review()
+
+    world.kernel.at(8 + seed / 2, die, "s2r1")
+    world.kernel.at(9 + seed / 2, die, "s1r2")
+    return world
+
+
+def resets(seed: int) -> int:
+    """How often somebody forgets all it has counted."""
+    world = two_die(seed, told=True)
     assert world.settle(600) == ""
     return world.notes["reset"]
 
@@ -215,6 +227,14 @@ def test_what_goes_through_again_goes_where_it_was_counted(planted: pytest.Monke
 
     planted.setattr(Origin, "_choose", anew)
     assert any(resets(seed) for seed in range(8))
+
+
+@pytest.mark.parametrize("seed", [0, 3, 5])
+def test_two_silent_replicas_that_nobody_holds_dead_do_not_stop_the_run(seed: int) -> None:
+    """Plans change more and more slowly, so that hops give the silent ones up; who does not forget is left out."""
+    world = two_die(seed, told=False)
+    assert world.settle(4000) == ""
+    assert world.notes["view"] == 0 and world.notes["slow"] > 0
 
 
 def test_all_restarted_without_memory_do_not_begin_another_run() -> None:
