@@ -65,14 +65,13 @@ LAYOUTS = [
     "layout.stages=4 layout.replicas=1 layout.zero=3",
     "layout.stages=2 layout.replicas=2 layout.zero=0",
     "layout.stages=2 layout.replicas=1 layout.zero=2 layout.devices=2",
-    "layout.stages=1 layout.replicas=2 layout.zero=1",
 ]
 """Each goes on from what the one before it wrote: more and fewer stages, replicas, local ranks and ZeRO stages."""
 
 
 @pytest.mark.parametrize("optimizer,limit", [("sgd", 1e-5), ("adamw", 1e-4)])
 def test_a_run_wanders_over_layouts(cluster: Cluster, tmp_path: Path, optimizer: str, limit: float) -> None:
-    layouts = LAYOUTS if optimizer == "sgd" else LAYOUTS[1:4]
+    layouts = LAYOUTS if optimizer == "sgd" else [LAYOUTS[3], LAYOUTS[1]]
     bench = Bench(cluster.address, cluster.keeper, cluster.output)
     rate = "0.03" if optimizer == "sgd" else "0.003"
     settings = [*SETTINGS, f"optimizer.name={optimizer}", f"optimizer.lr={rate}", f"checkpoint.url={tmp_path}"]
