@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,20 @@ class Cluster:
         """Return the report of a run."""
         report: dict[str, Any] = json.loads((self.output / run_id / "report.json").read_text())
         return report
+
+
+def wait_for(condition: Callable[[], bool], seconds: float, what: str, every: float = 0.1) -> None:
+    """Look every so many seconds whether it holds; fail after `seconds`."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited {seconds:.0f} s for {what}"
+        time.sleep(every)
+
+
+def committed(output: Path, run_id: str) -> int:
+    """Return how many steps of a run are committed so far."""
+    journal = output / run_id / "metrics.jsonl"
+    return journal.read_text().count("\n") if journal.exists() else 0
 
 
 @pytest.fixture(scope="session")

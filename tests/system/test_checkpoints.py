@@ -5,10 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -17,7 +14,7 @@ from checkpoint.catalogue import State, catalogue
 from checkpoint.store import Store
 from orchestrator.bench_elastic import Bench
 from orchestrator.verify import problems, relative_error
-from tests.system.conftest import SMALL, Cluster
+from tests.system.conftest import SMALL, Cluster, wait_for
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
@@ -32,16 +29,6 @@ SETTINGS = [
     "train.validate_every=0",
 ]
 SGD = ["optimizer.name=sgd", "optimizer.lr=0.03"]
-
-
-def saved(report: dict[str, Any]) -> list[str]:
-    """What was said of checkpoints."""
-    return [event["detail"] for event in report["events"] if event["kind"] == "checkpoint"]
-
-
-def losses(report: dict[str, Any]) -> dict[int, float]:
-    """Step -> loss."""
-    return {step["step"]: step["loss"] for step in report["steps"]}
 
 
 def good(folder: Path) -> list[str]:
@@ -72,17 +59,11 @@ def test_all_die_at_once_and_the_run_is_taken_up(cluster: Cluster, tmp_path: Pat
     saving = [f"checkpoint.url={tmp_path}", "checkpoint.every=3"]
     running = bench.start("simulate", [*settings, *saving], "all")
 
-    def massacre() -> None:
-        while not any(tmp_path.glob("*c0000000006/*/*.distcp")):
-            time.sleep(0.02)
-        running.kill()
-        for process in bench.actors():
-            with contextlib.suppress(psutil.Error):  # it may have died with another one
-                process.kill()
-
-    thread = threading.Thread(target=massacre)
-    thread.start()
-    thread.join(200)
+    wait_for(lambda: any(tmp_path.glob("*c0000000006/*/*.distcp")), 200, "the second checkpoint's first file", 0.02)
+    running.kill()
+    for process in bench.actors():
+        with contextlib.suppress(psutil.Error):  # it may have died with another one
+            process.kill()
     running.communicate(timeout=30)
     stop = [sys.executable, "-m", "orchestrator", "stop", "all", "--address", cluster.address]
     subprocess.run(stop, check=False, timeout=90, capture_output=True)  # those that Ray has started again

@@ -5,13 +5,11 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.system.conftest import ROOT, Cluster
+from tests.system.conftest import ROOT, Cluster, committed, wait_for
 
 LONG = ["layout.stages=2", "layout.replicas=1", "train.steps=100000", "train.validate_every=0"]
 DEADLINE_S = 30.0
@@ -19,25 +17,11 @@ DEADLINE_S = 30.0
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
 
-def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    """Wait with a deadline."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"waited {seconds:.0f} s for {what}"
-        time.sleep(0.1)
-
-
-def steps(cluster: Cluster, run_id: str) -> int:
-    """Return how many steps are committed so far."""
-    journal = cluster.output / run_id / "metrics.jsonl"
-    return journal.read_text().count("\n") if journal.exists() else 0
-
-
 def start_training(cluster: Cluster, run_id: str) -> tuple[subprocess.Popen[str], list[int], list[int]]:
     """Start a long run; return it with the processes of its mesh and shard actors once it trains."""
     before = set(cluster.processes("ray::MeshActor")) | set(cluster.processes("ray::ShardActor"))
     process = cluster.start("simulate", *LONG, run_id=run_id)
-    wait_for(lambda: steps(cluster, run_id) >= 2 or process.poll() is not None, 120, "the first steps")
+    wait_for(lambda: committed(cluster.output, run_id) >= 2 or process.poll() is not None, 120, "the first steps")
     assert process.poll() is None, process.stdout and process.stdout.read()
     meshes = [pid for pid in cluster.processes("ray::MeshActor") if pid not in before]
     shards = [pid for pid in cluster.processes("ray::ShardActor") if pid not in before]

@@ -17,9 +17,19 @@ from checkpoint.store import Store
 from orchestrator.bench_elastic import Bench
 from orchestrator.verify import relative_error
 from tests.system.conftest import Cluster
-from tests.system.test_checkpoints import SETTINGS, SGD, good, losses, saved
+from tests.system.test_checkpoints import SETTINGS, SGD, good
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
+
+
+def saved(report: dict[str, Any]) -> list[str]:
+    """What was said of checkpoints."""
+    return [event["detail"] for event in report["events"] if event["kind"] == "checkpoint"]
+
+
+def losses(report: dict[str, Any]) -> dict[int, float]:
+    """Step -> loss."""
+    return {step["step"]: step["loss"] for step in report["steps"]}
 
 
 def after(report: dict[str, Any], commit: int) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 
 from orchestrator.bench_elastic import Bench
 from orchestrator.verify import problems
-from tests.system.conftest import SMALL, Cluster
+from tests.system.conftest import SMALL, Cluster, committed, wait_for
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -103,11 +102,9 @@ def metadata() -> Iterator[str]:
 
 def after(bench: Bench, run_id: str, steps: int, what: Callable[[], None]) -> None:
     """Do something when so many steps are committed."""
-    journal = bench.folder / run_id / "metrics.jsonl"
 
     def watch() -> None:
-        while not (journal.exists() and journal.read_text().count("\n") >= steps):
-            time.sleep(0.1)
+        wait_for(lambda: committed(bench.folder, run_id) >= steps, 200, f"step {steps} of {run_id}")
         what()
 
     threading.Thread(target=watch, daemon=True).start()

@@ -1,6 +1,6 @@
 """Python imports this first in every process of a test cluster: who opens what below a folder named `watched`.
 
-Each process appends to a file of its own beside that folder: process number, how it is opened, path.
+Each process appends to a file of its own beside that folder: how it is opened, path.
 """
 
 from __future__ import annotations
