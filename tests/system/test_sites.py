@@ -17,8 +17,8 @@ import pytest
 from actors.transport.identity import Identity, Owner
 from actors.transport.tls import client_context
 from orchestrator.ray_keeper import LocalCluster
-from tests.system.conftest import ROOT, SMALL, Cluster
-from tests.system.test_ends import DEADLINE_S, start_training, steps, wait_for
+from tests.system.conftest import ROOT, SMALL, Cluster, committed, wait_for
+from tests.system.test_ends import DEADLINE_S, start_training
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
@@ -166,8 +166,8 @@ def test_strangers_are_refused_and_training_goes_on(cluster: Cluster, tmp_path: 
     assert len(lines) >= 2
     watch.send_signal(signal.SIGINT)
     assert watch.wait(timeout=DEADLINE_S) == 0
-    seen = steps(cluster, "hostile")
-    wait_for(lambda: steps(cluster, "hostile") >= seen + 3, DEADLINE_S, "three more steps")
+    seen = committed(cluster.output, "hostile")
+    wait_for(lambda: committed(cluster.output, "hostile") >= seen + 3, DEADLINE_S, "three more steps")
     after = status(cluster, "hostile")
     assert sum(after["refused"].values()) >= 3, after["refused"]  # type: ignore[attr-defined]
     assert any(event["kind"] == "refused" for event in after["events"])  # type: ignore[attr-defined]
