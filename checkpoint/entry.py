@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def append_entry(buffer: io.BytesIO, values: Tensor) -> tuple[int, int, int]:
-    """Append what `torch.save` makes of a tensor; return (offset, length, payload), positions in the buffer.
+def write_entry(buffer: io.BytesIO, offset: int, values: Tensor) -> tuple[int, int]:
+    """Write what `torch.save` makes of a tensor at a position; return its length, and where in the buffer its values are.
 
     The same values give the same bytes. The archive's own checksums are left out, as our hashes cover it.
     """
     import torch
 
-    offset = buffer.seek(0, io.SEEK_END)
+    buffer.seek(offset)
     values = values.detach().cpu().contiguous()
     if values.untyped_storage().nbytes() != values.nbytes:
         own = torch.from_numpy(values.reshape(-1).view(torch.uint8).numpy())  # a storage of just these bytes:
@@ -31,10 +31,10 @@ def append_entry(buffer: io.BytesIO, values: Tensor) -> tuple[int, int, int]:
         torch.save(values, buffer)
     finally:
         torch.serialization.set_crc32_options(checksums)
-    length = buffer.seek(0, io.SEEK_END) - offset
+    length = buffer.tell() - offset
     with buffer.getbuffer() as view:
         payload = _payload(view[offset : offset + length], values.nbytes)
-    return offset, length, offset + payload
+    return length, offset + payload
 
 
 def _payload(entry: memoryview, size: int) -> int:

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from checkpoint.entry import append_entry
+from checkpoint.entry import write_entry
 from checkpoint.errors import CheckpointError
 from checkpoint.hashing import block_digests, digest
 from checkpoint.index import DataFile, Entry, PartIndex
@@ -57,12 +57,14 @@ class PartWriter:
         if store.exists(place.id.manifest):
             raise CheckpointError(f"checkpoint {place.id.folder} is complete; its files are not written again.")
         self._sizes = sizes or WriteSizes()
-        self._buffer = io.BytesIO()
+        self._buffer, self._filled = io.BytesIO(), 0
+        self._free: list[io.BytesIO] = []
+        """Used before, so that no new memory has to be asked for."""
         self._entries: list[Entry] = []
         self._files = 0
         self._done: list[DataFile] = []
         self._threads = ThreadPoolExecutor(self._sizes.in_flight, thread_name_prefix="checkpoint")
-        self._waiting: deque[Future[DataFile]] = deque()
+        self._waiting: deque[tuple[Future[DataFile], io.BytesIO]] = deque()
 
     def add(self, box: SliceLike, values: Tensor) -> None:
         """Write one box. Its memory is free when this returns.
@@ -74,24 +76,26 @@ class PartWriter:
             raise ValueError(f"tensor {held.name!r} is {values.dtype} of {tuple(values.shape)}, not as announced.")
         for first, stop in split_rows(held, self._sizes.entry_bytes):
             rows = held.take_rows(first, stop)
-            at = append_entry(self._buffer, values[first:stop] if held.sizes else values)
-            self._entries.append(Entry(rows, self._files, *at))
-            if self._buffer.tell() >= self._sizes.file_bytes:
+            offset = self._filled
+            length, payload = write_entry(self._buffer, offset, values[first:stop] if held.sizes else values)
+            self._entries.append(Entry(rows, self._files, offset, length, payload))
+            self._filled += length
+            if self._filled >= self._sizes.file_bytes:
                 self._send()
 
     @property
     def behind(self) -> bool:
         """Whether as many files are under way as may be, so that `add` may have to wait for the store."""
-        return sum(not future.done() for future in self._waiting) >= self._sizes.in_flight
+        return sum(not future.done() for future, _ in self._waiting) >= self._sizes.in_flight
 
     def finish(self) -> PartReceipt:
         """Write what is left and the index; return the receipt. Raises StoreError."""
         place = self._place
         try:
-            if self._buffer.tell():
+            if self._filled:
                 self._send()
             while self._waiting:
-                self._done.append(self._waiting.popleft().result())
+                self._wait()
         finally:
             self.abort()
         index = PartIndex(
@@ -110,24 +114,32 @@ class PartWriter:
 
     def abort(self) -> None:
         """Give up; what was written stays and does no harm. Also after `finish`."""
-        for future in self._waiting:
+        for future, _ in self._waiting:
             future.cancel()
         self._threads.shutdown(wait=True)
         self._waiting.clear()
-        self._buffer = io.BytesIO()
+        self._free.clear()
+        self._buffer, self._filled = io.BytesIO(), 0
 
     def _send(self) -> None:
         """Hand the full file to a thread; wait first while too many are under way."""
         while len(self._waiting) >= self._sizes.in_flight:
-            self._done.append(self._waiting.popleft().result())
+            self._wait()
         place = self._place
         path = f"{place.folder}/{data_file(place.part, place.writer, self._files)}"
-        self._waiting.append(self._threads.submit(_put, self._store, path, self._buffer, self._sizes.block_bytes))
-        self._buffer = io.BytesIO()
+        work = self._threads.submit(_put, self._store, path, self._buffer, self._filled, self._sizes.block_bytes)
+        self._waiting.append((work, self._buffer))
+        self._buffer, self._filled = self._free.pop() if self._free else io.BytesIO(), 0
         self._files += 1
 
+    def _wait(self) -> None:
+        """For the oldest file that is under way."""
+        work, buffer = self._waiting.popleft()
+        self._done.append(work.result())
+        self._free.append(buffer)
 
-def _put(store: Store, path: str, buffer: io.BytesIO, block_bytes: int) -> DataFile:
-    with buffer.getbuffer() as view:
+
+def _put(store: Store, path: str, buffer: io.BytesIO, size: int, block_bytes: int) -> DataFile:
+    with buffer.getbuffer() as whole, whole[:size] as view:
         store.put(path, view)
-        return DataFile(len(view), block_digests(view, block_bytes))
+        return DataFile(size, block_digests(view, block_bytes))

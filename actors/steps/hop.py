@@ -15,7 +15,7 @@ from itertools import count
 
 from actors.steps.context import Context
 from actors.steps.events import Compute, Computed, Discard, Job, JobKind, Payload, Tensors
-from actors.steps.messages import Backward, Done, Dropped, Forward, Purpose, Returned, Taken
+from actors.steps.messages import Backward, Done, Dropped, Forward, Purpose, Returned, Route, Taken
 
 DEPTH = 2
 """Jobs given to the shards at once: one runs, one waits there, so that the shard never idles for a round trip."""
@@ -97,6 +97,17 @@ class Hop:
         self._losses.clear()
         self._first = next(self._numbers)
         self.counted = {}
+
+    @property
+    def routes(self) -> dict[int, Route]:
+        """Training microbatches under way here -> their route, as far as is known here."""
+        after = self._context.me.stage + 1
+        found = {}
+        for (purpose, index), entry in self._entries.items():
+            if purpose is Purpose.TRAIN:
+                route = entry.message.route
+                found[index] = (*route[:after], entry.next_hop, *route[after + 1 :]) if entry.next_hop else route
+        return found
 
     # What arrives
 

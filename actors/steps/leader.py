@@ -409,6 +409,7 @@ class Leader:
                 validates,
                 tuple(self._survey.able()),
                 {index: self._survey.ledger.holders(index) for index in again},
+                self._survey.routes(train),
                 tuple(sorted(self._survey.resetting)),
             )
         )

@@ -25,9 +25,11 @@ class Origin:
         self._partial: dict[int, Route] = {}
         self._reset: tuple[str, ...] = ()
         """Who forgets what it counted, by the newest plan."""
-        self._routes: dict[int, Route] = {}
+        self.routes: dict[int, Route] = {}
         """Training microbatch -> its newest route, as it was sent or as it came back: these may have counted it, and
         the leader need not know it yet, so it goes that way again."""
+        self._planned: dict[int, Route] = {}
+        """The same by what others told the leader."""
         self._retries: dict[Key, int] = {}
         self._told_again: set[Key] = set()
         """What a later plan took for lost, and the leader was told of once more."""
@@ -46,7 +48,8 @@ class Origin:
         self._queue.clear()
         self._done.clear()
         self._partial.clear()
-        self._routes.clear()
+        self.routes.clear()
+        self._planned.clear()
         self._reset = ()
         self._retries.clear()
         self._told_again.clear()
@@ -64,7 +67,9 @@ class Origin:
                 del self._done[key]  # some of what was counted then is lost: drive it again
             else:
                 self._context.send(self._context.leader.peer_id, self._done[key])
-        self._partial, self._reset = dict(plan.partial), plan.reset
+        drivers = self._context.drivers
+        self.routes = {i: route for i, route in self.routes.items() if drivers.get(i, mine) == mine}
+        self._partial, self._planned, self._reset = dict(plan.partial), dict(plan.routes), plan.reset
         self._queue = deque(key for key in wanted if key not in self._flying and key not in self._done)
         self.redirect(plan.reset)
         self._fill()
@@ -86,7 +91,7 @@ class Origin:
         self._landed(key)
         del self._flying[key]
         if key[0] is Purpose.TRAIN:
-            self._routes[key[1]] = message.route[::-1]
+            self.routes[key[1]] = message.route[::-1]
         done = Done(message.stamp, message.index, message.purpose, message.loss, message.route)
         self._done[key] = done
         context.send(context.leader.peer_id, done)
@@ -111,7 +116,8 @@ class Origin:
     def overdue(self, purpose: Purpose, index: int) -> None:
         """It did not come back in time: once more, on a new route, as nobody knows where it is stuck."""
         if purpose is Purpose.TRAIN:
-            self._routes.pop(index, None)
+            self.routes.pop(index, None)
+            self._planned.pop(index, None)
         self._again((purpose, index))
 
     def _again(self, key: Key) -> None:
@@ -135,7 +141,7 @@ class Origin:
         route = tuple(self._choose(stage, purpose, index) for stage in range(context.setup.stages))
         self._flying[key] = route
         if purpose is Purpose.TRAIN:
-            self._routes[index] = route
+            self.routes[index] = route
         text = (
             f"step {context.step}, {purpose} microbatch {index}: {context.me.name} sent it into the pipeline through "
             f"{context.named(route[0])} and it did not come back"
@@ -150,15 +156,17 @@ class Origin:
         context = self._context
         able = context.candidates(stage)
         train = purpose is Purpose.TRAIN
-        counted = self._partial.get(index, ()) if train else ()
-        before = self._routes.get(index, ()) if train else ()
-        if stage < len(counted) and counted[stage] in able:
-            able = [counted[stage]]
-        elif stage < len(before) and before[stage] in able and before[stage] not in self._reset:
-            able = [before[stage]]
-        elif stage == 0 and context.me.peer_id in able and not counted:
+        counted = _at(stage, self._partial.get(index, ())) if train else ""
+        before = _at(stage, self.routes.get(index, self._planned.get(index, ()))) if train else ""
+        if counted in able:
+            able = [counted]
+        elif before in able and before not in self._reset:
+            able = [before]
+        elif stage == 0 and context.me.peer_id in able and index not in self._partial:
             able = [context.me.peer_id]
-        return context.router.choose(able, index, self._count(purpose)) if able else ""
+        elif before and before not in able:
+            able = [context.substitute(stage, index)]
+        return context.router.choose(able, index, self._count(purpose)) if able and able[0] else ""
 
     def _count(self, purpose: Purpose) -> int:
         setup = self._context.setup
@@ -167,3 +175,7 @@ class Origin:
     def _depth(self) -> int:
         """Waits inside a wait: the origin is more patient than stage 0, stage 0 more than stage 1, and so on."""
         return self._context.setup.stages + 1
+
+
+def _at(stage: int, route: Route) -> str:
+    return route[stage] if stage < len(route) else ""

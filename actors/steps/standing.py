@@ -43,6 +43,7 @@ class Standing:
             {f"{history}/{commit}": why for (history, commit), why in list(context.unusable.items())[-MOST_TOLD:]},
             context.spare,
             len(context.decision.returns),
+            {**self._hop.routes, **self._origin.routes} if context.ready else {},
         )
 
     def unreachable(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from actors.steps.ballots import Report
 from actors.steps.context import Context
 from actors.steps.ledger import Ledger
+from actors.steps.messages import Route
 
 
 class Survey:
@@ -72,6 +73,19 @@ class Survey:
         """Workers with the run's corpus: those of stage 0 if there are any, else all."""
         able = [peer for peer in self.able() if self.reports[peer].data_ok]
         return [peer for peer in able if self.stage_of(peer) == 0] or able
+
+    def routes(self, indices: Collection[int]) -> dict[int, Route]:
+        """By which routes microbatches may be under way: a member knows best of its own stage."""
+        context = self._context
+        found: dict[int, list[str]] = {}
+        for own in (True, False):
+            for peer, report in sorted(self.reports.items()):
+                for index in report.routes.keys() & indices if report.held == context.step else ():
+                    route = found.setdefault(index, [""] * context.setup.stages)
+                    for stage, hop in enumerate(report.routes[index][: len(route)]):
+                        if not route[stage] and (hop == peer) == own:
+                            route[stage] = hop
+        return {index: tuple(route) for index, route in sorted(found.items())}
 
     def served(self) -> set[int]:
         """Stages whose parameters somebody holds who can be reached."""

@@ -16,6 +16,7 @@ from actors.steps.hop import Hop
 from actors.steps.messages import Purpose
 from actors.steps.orders import Orders
 from actors.steps.origin import Origin
+from actors.steps.survey import Survey
 from actors.steps.participant import Participant
 from actors.steps.view import CommittedView
 from orchestrator.simulation import step_seeds
@@ -193,7 +194,7 @@ def test_a_slower_replica_gets_less() -> None:
     assert len(record.counted["s1r0"]) < 4
 
 
-def two_die(seed: int, told: bool) -> StepWorld:
+def two_die(seed: int, told: bool, names: tuple[str, str] = ("s2r1", "s1r2")) -> StepWorld:
     """A world in which two die in the middle of a long step; `told`: whether the mesh holds them dead."""
     world = StepWorld(
         seed, [4, 4, 4], Quality(0.05, 0.03), Trace(), microbatches=96, compute_s=0.5, steps=2, in_flight=6
@@ -204,29 +205,37 @@ def two_die(seed: int, told: bool) -> StepWorld:
         if told:
             world.review()
 
-    world.kernel.at(8 + seed / 2, die, "s2r1")
-    world.kernel.at(9 + seed / 2, die, "s1r2")
+    for second, name in enumerate(names):
+        world.kernel.at(8 + second + seed / 2, die, name)
     return world
 
 
-def resets(seed: int) -> int:
-    """How often somebody forgets all it has counted."""
-    world = two_die(seed, told=True)
+def resets(seed: int, *names: str) -> int:
+    """How often somebody forgets all it has counted, when these two die."""
+    world = two_die(seed, True, (names[0], names[1]))
     assert world.settle(600) == ""
     return world.notes["reset"]
 
 
 def test_what_goes_through_again_goes_where_it_was_counted(planted: pytest.MonkeyPatch) -> None:
     """Also where the leader does not know that yet; else one microbatch too much costs all that somebody counted."""
-    assert [resets(seed) for seed in range(8)] == [0] * 8
+    assert [resets(seed, "s2r1", "s1r2") for seed in range(8)] == [0] * 8
     choose = Origin._choose
 
     def anew(self: Origin, stage: int, purpose: Purpose, index: int) -> str:
-        self._routes.clear()
+        self.routes.clear()
+        self._planned.clear()
         return choose(self, stage, purpose, index)
 
     planted.setattr(Origin, "_choose", anew)
-    assert any(resets(seed) for seed in range(8))
+    assert any(resets(seed, "s2r1", "s1r2") for seed in range(8))
+
+
+def test_what_another_origin_drives_goes_where_it_was(planted: pytest.MonkeyPatch) -> None:
+    """The replicas that hold a dead origin's microbatches say so; else others would count them, too."""
+    assert [resets(seed, "s0r1", "s0r3") for seed in range(8)] == [0] * 8
+    planted.setattr(Survey, "routes", lambda self, indices: {})
+    assert any(resets(seed, "s0r1", "s0r3") for seed in range(8))
 
 
 @pytest.mark.parametrize("seed", [0, 3, 5])
