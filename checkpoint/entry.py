@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def write_entry(buffer: io.BytesIO, offset: int, values: Tensor) -> tuple[int, int]:
-    """Write what `torch.save` makes of a tensor at a position; return its length, and where in the buffer its values are.
+    """Write what `torch.save` makes of a tensor; return its length, and the position of its values in the buffer.
 
     The same values give the same bytes. The archive's own checksums are left out, as our hashes cover it.
     """

@@ -16,8 +16,8 @@ from actors.steps.hop import Hop
 from actors.steps.messages import Purpose
 from actors.steps.orders import Orders
 from actors.steps.origin import Origin
-from actors.steps.survey import Survey
 from actors.steps.participant import Participant
+from actors.steps.survey import Survey
 from actors.steps.view import CommittedView
 from orchestrator.simulation import step_seeds
 from orchestrator.simulation.faults import Fault
