@@ -68,21 +68,21 @@ class Chronicle:
             return
         if self._sink is None:
             self._sink = opener()
-        for record in [record for record in list(node.records) if (record.era, record.step) > self._newest]:
+        for record in [record for record in list(node.journal.records) if (record.era, record.step) > self._newest]:
             self._sink.commit(record)
             self._newest = (record.era, record.step)
         for event in self._news():
             self._sink.event(event)
         for event in self._faults.news() if self._faults is not None else ():
             self._sink.event(event)
-        if node.ended_at is not None:
+        if node.journal.ended_at is not None:
             self._done = True
             self._sink.status(node.status())
             self._sink.finish(*self._end())
 
     def _news(self) -> list[Event]:
         """Own events that were not written yet."""
-        news = [entry for entry in list(self._node.events) if entry[0] > self._event]
+        news = [entry for entry in list(self._node.journal.events) if entry[0] > self._event]
         self._event = max((number for number, _ in news), default=self._event)
         return [event for _, event in news]
 

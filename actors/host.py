@@ -135,8 +135,14 @@ class Host:
         profile = PROFILES[spec.profile]
         self._node = Node(
             spec,
-            lambda node: TcpTransport(
-                self._identity, spec.run_id, build_registry(), node, profile, shape if shaped else None, gossip=node
+            lambda arrivals: TcpTransport(
+                self._identity,
+                spec.run_id,
+                build_registry(),
+                arrivals,
+                profile,
+                shape if shaped else None,
+                gossip=arrivals,
             ),
         )
         host = ray.util.get_node_ip_address() if spec.host == "auto" else spec.host
@@ -176,8 +182,8 @@ class Host:
         return {
             "phase": node.phase(),
             "failure": node.failure,
-            "records": [record for record in node.records if (record.era, record.step) >= (era, step)],
-            "events": [(number, item) for number, item in node.events if number > event],
+            "records": [record for record in node.journal.records if (record.era, record.step) >= (era, step)],
+            "events": [(number, item) for number, item in node.journal.events if number > event],
             "pid": os.getpid(),
         }
 
@@ -237,7 +243,7 @@ class Host:
             await asyncio.to_thread(self._chronicle.write)
         except Exception as error:
             log.warning("%s cannot write the report: %s", self._spec.name, error)
-            self._node.note("report", f"cannot be written: {type(error).__name__}: {error}")
+            self._node.journal.note("report", f"cannot be written: {type(error).__name__}: {error}")
 
     async def _watch(self) -> None:
         """Write the report where no driver does, and end when the run has ended."""
@@ -254,7 +260,7 @@ class Host:
                 break
             if now - self._asked_at > LEASE_S:
                 await self._write()
-            if node.ended_at is not None and now - node.ended_at > LINGER_S:
+            if node.journal.ended_at is not None and now - node.journal.ended_at > LINGER_S:
                 break
         if not self._ending:
             await node.close()

@@ -23,6 +23,8 @@ log = logging.getLogger("tessera.mesh")
 SAVE_S = 5.0
 """Incarnation and addresses are written at most this often."""
 KEPT_ADDRESSES = 64
+THROUGHPUT_S, THROUGHPUT_SHARE = 30.0, 0.2
+"""The measured speed is told to the others at most this often, and when it changed by this share."""
 FILE = "mesh.json"
 
 
@@ -73,6 +75,7 @@ class Mesh:
         self._profile = profile
         self._known = saved.addresses
         self._saved_at = -SAVE_S
+        self._throughput_at = -THROUGHPUT_S
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._closed = False
@@ -94,6 +97,13 @@ class Mesh:
     def update(self, **changes: Any) -> None:
         """Change the own record: stage, addresses, capacity, throughput, state."""
         self._handle(events.Update(changes))
+
+    def tell_throughput(self, speed: float) -> None:
+        """Change the own record's measured speed (tokens/s) when that is worth a message to everybody."""
+        now, told = self._loop.time(), self.core.record.throughput
+        if now - self._throughput_at >= THROUGHPUT_S and abs(speed - told) > THROUGHPUT_SHARE * told:
+            self._throughput_at = now
+            self.update(throughput=speed)
 
     async def leave(self) -> None:
         """Say goodbye; returns when the others had the time to hear it."""

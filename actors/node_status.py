@@ -42,7 +42,7 @@ def describe_run(node: Node, participant: Participant | None) -> MeshStatus:
         failure=node.failure,
         participants=_members(node, core, participant) if core is not None else (),
         links=links,
-        events=tuple(event for _, event in list(node.events)[-EVENTS:]),
+        events=tuple(event for _, event in list(node.journal.events)[-EVENTS:]),
         refused={**node.transport.refused, **(dict(core.refused) if core is not None else {})},
         view=f"{core.view_hash:016x}" if core is not None else "",
         health=core.health if core is not None else 0,
@@ -74,8 +74,8 @@ def _members(node: Node, core: Membership, participant: Participant | None) -> t
 def _describe(node: Node, core: Membership, record: Record, participant: Participant | None) -> ParticipantStatus:
     spec, peer = node.spec, record.peer_id
     stage = partition(spec.model, spec.layout.stages)[record.stage]
-    sources = node.records[-1].sources if node.records else None
-    measured = node.records[-1].throughput.get(record.name, 0.0) if node.records else record.throughput
+    newest = node.journal.records[-1] if node.journal.records else None
+    measured = newest.throughput.get(record.name, 0.0) if newest is not None else record.throughput
     own = peer == core.record.peer_id
     view = core.view_hash if own else core.views.get(peer)
     round_trip = core.round_trips.get(peer)
@@ -93,7 +93,7 @@ def _describe(node: Node, core: Membership, record: Record, participant: Partici
         share=share(spec.model, stage),
         tokens_per_s=measured,
         address=record.addresses[0].removeprefix("tcp:") if record.addresses else "",
-        data_ok=sources is None or record.name in sources or record.name not in node.records[-1].hashes,
+        data_ok=newest is None or record.name in newest.sources or record.name not in newest.hashes,
         incarnation=record.incarnation,
         rtt_ms=None if round_trip is None else round_trip * 1000,
         view="" if view is None else f"{view:016x}",
