@@ -43,10 +43,7 @@ class Executor:
         self._checkpointing, self._journal, self._serve, self._spawn = checkpointing, journal, serve, spawn
 
     def do(self, effect: events.Effect) -> None:
-        """Do it, or begin it where it takes time: then an event answers it.
-
-        Raises OSError when the vote of whoever departs cannot be deleted.
-        """
+        """Do it, or begin it where it takes time: then an event answers it."""
         match effect:
             case events.Send(to, message, payload):
                 if not self._storage.stale:

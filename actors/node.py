@@ -222,12 +222,12 @@ class Node:
             return
         participant, executor = self._participant, self._executor
         assert executor is not None
-        leads, started = participant.leads, participant.started
+        leads = participant.leads
         for effect in participant.handle(time.monotonic(), event):
             if self._faults is not None:
                 self._faults.before(effect, getattr(effect, "step", participant.step), leads=leads)
             executor.do(effect)
-        if participant.started and not started:
+        if participant.started:
             self._storage.begin()
         if self._faults is not None and participant.context.workers and not participant.finished:
             self._faults.training()

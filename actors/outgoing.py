@@ -37,6 +37,10 @@ class Rank(enum.Enum):
         return cls.BULK if isinstance(payload, TokensOf) or len(payload) > 0 else cls.CONTROL
 
 
+Queue = asyncio.Queue[tuple[object, Payload] | None]
+"""Messages with their tensors; None ends it."""
+
+
 class Sender(Protocol):
     """What sends."""
 
@@ -62,7 +66,7 @@ class Outgoing:
         failed: Callable[[str, str], None],
     ) -> None:
         self._transport, self._resolve, self._spawn, self._failed = transport, resolve, spawn, failed
-        self._queues: dict[tuple[str, Rank], asyncio.Queue[tuple[object, Payload]]] = {}
+        self._queues: dict[tuple[str, Rank], Queue] = {}
 
     def put(self, to: str, message: object, payload: Payload) -> None:
         """Send when its turn comes."""
@@ -79,13 +83,15 @@ class Outgoing:
     def drop(self, peer: str) -> None:
         """Forget what waits for a peer that is lost: it comes back with other needs."""
         for rank in Rank:
-            queue = self._queues.get((peer, rank))
+            queue = self._queues.pop((peer, rank), None)
             while queue is not None and not queue.empty():
                 queue.get_nowait()
+            if queue is not None:
+                queue.put_nowait(None)
 
-    async def _drain(self, to: str, rank: Rank, queue: asyncio.Queue[tuple[object, Payload]]) -> None:
-        while True:
-            message, payload = await queue.get()
+    async def _drain(self, to: str, rank: Rank, queue: Queue) -> None:
+        while (waiting := await queue.get()) is not None:
+            message, payload = waiting
             # a busy line keeps background messages waiting through no fault of its own, and a gap in them is costly
             deadline = Deadline.never() if rank is Rank.BACKGROUND else Deadline.after(SEND_S)
             try:

@@ -31,6 +31,7 @@ class StableStorage:
         self._name, self._note = name, note
         self._vote = VoteFile(folder / VOTE, run_id) if folder is not None else None
         self._began = folder / BEGAN if folder is not None else None
+        self._begun = self._said = False
         self.stale = False
         """Nothing that follows on a vote may be said: it is not on disk, and an older one is."""
 
@@ -40,9 +41,16 @@ class StableStorage:
         return self._began is not None and self._began.exists()
 
     def begin(self) -> None:
-        """The run has begun. Raises OSError when it cannot be written."""
-        if self._began is not None:
+        """The run has begun: write that down, once. On a disk that takes nothing it is tried again with every call."""
+        if self._began is None or self._begun:
+            return
+        try:
             self._began.touch(mode=0o600)
+            self._begun = True
+        except OSError as error:
+            if not self._said:
+                self._note("disk", f"{self._name} cannot write down that the run has begun: {error}. Free the disk")
+            self._said = True
 
     def vote(self) -> Vote | None:
         """What an earlier process of this participant had promised and accepted in this run."""
@@ -60,6 +68,9 @@ class StableStorage:
             self._note("disk", f"{self._name} says nothing any more: {error}. Free the disk and start it again")
 
     def forget(self) -> None:
-        """Whoever has left has no vote any more. Raises OSError when it cannot be deleted."""
-        if self._vote is not None:
-            self._vote.forget()
+        """Whoever has left has no vote any more. A file that stays is of no use: others know that its vote is gone."""
+        try:
+            if self._vote is not None:
+                self._vote.forget()
+        except OSError as error:
+            self._note("disk", f"the vote of {self._name} cannot be deleted: {error}")

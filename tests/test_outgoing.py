@@ -64,6 +64,10 @@ class Bench:
         for _ in range(20):
             await asyncio.sleep(0)
 
+    @property
+    def running(self) -> int:
+        return sum(not task.done() for task in self._tasks)
+
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()
@@ -124,6 +128,21 @@ def test_a_lost_peer_is_forgotten_in_every_queue() -> None:
         bench.outgoing.put("bob", state(7), PART)
         await bench.settle()
         assert bench.link.sent == [("bob", state(7))]
+        await bench.close()
+
+    asyncio.run(run())
+
+
+def test_nothing_is_left_of_peers_that_come_and_go() -> None:
+    async def run() -> None:
+        bench = Bench()
+        for number in range(5):
+            bench.outgoing.put(f"peer-{number}", PLAN, ())
+            await bench.settle()
+            bench.outgoing.drop(f"peer-{number}")
+        await bench.settle()
+        assert len(bench.link.sent) == 5
+        assert bench.running == 0
         await bench.close()
 
     asyncio.run(run())
