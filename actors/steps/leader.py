@@ -28,12 +28,12 @@ from actors.steps.broadcast import Broadcast
 from actors.steps.change import next_view
 from actors.steps.context import Context
 from actors.steps.messages import Differs, Done
+from actors.steps.planner import Left, Planner
 from actors.steps.round import Round
 from actors.steps.saving import Saver
 from actors.steps.survey import Survey
 from actors.steps.vacancy import Vacancy
 from actors.steps.waiting_room import WaitingRoom
-from actors.steps.work import Left, Work
 
 RESIGN_BEATS = 4
 """A leader who cannot reach somebody who is needed gives up after so many beats."""
@@ -61,7 +61,7 @@ class Leader:
         self.at = Stage.IDLE
         self._waiting = WaitingRoom(context)
         self._survey = Survey(context)
-        self._work = Work(context, self._survey)
+        self._planner = Planner(context, self._survey)
         self._round = Round(context, self._survey)
         self._broadcast = Broadcast(context)
         self.paused = ""
@@ -83,7 +83,7 @@ class Leader:
         lead = context.agreement.run(ballot)
         self._broadcast = Broadcast(context)
         self._survey = Survey(context)
-        self._work, self._round = Work(context, self._survey), Round(context, self._survey)
+        self._planner, self._round = Planner(context, self._survey), Round(context, self._survey)
         self._beat_later()
         if fresh:
             self._survey.assume()
@@ -100,7 +100,7 @@ class Leader:
     def stop(self) -> None:
         """Lead no more."""
         self.at, self._paused_beats, self._broadcast.order = Stage.IDLE, 0, None
-        self._work.planned = False
+        self._planner.planned = False
         self._round.stop()
         self._vacancy.reset()
         for key in ("gather", "done", "prepared", "beat", "start", "lost", "saving"):
@@ -171,7 +171,7 @@ class Leader:
             return
         if before == self._known_of(sender) and self.at is Stage.WORK and not self.paused:
             return
-        self._work.planned = False
+        self._planner.planned = False
         self.consider()
 
     def _known_of(self, peer: str) -> tuple[object, ...]:
@@ -213,7 +213,7 @@ class Leader:
         if self.at is not Stage.WORK or message.stamp != self._context.stamp:
             return
         self._context.waits.restart(self._context.now, ("done",))
-        self._work.done(message)
+        self._planner.done(message)
         self._advance()
 
     def stuck(self, sender: str, message: Stuck) -> None:
@@ -238,7 +238,7 @@ class Leader:
             del self._survey.reports[peer]
             self._survey.ledger.forget(peer)
             self._survey.resetting.pop(peer, None)
-            self._work.planned = False
+            self._planner.planned = False
             if self.at is Stage.AVERAGE:
                 self._break_off(f"{context.name(peer)} cannot be reached")
         if self.at is Stage.GATHER:
@@ -257,7 +257,7 @@ class Leader:
         if not context.has_majority:
             self._pause(context.why_no_majority())
             return
-        idle, spent = self.at is Stage.WORK, self._work.planned or bool(self._survey.ledger.touched)
+        idle, spent = self.at is Stage.WORK, self._planner.planned or bool(self._survey.ledger.touched)
         change = next_view(context, self._waiting, self._survey, idle=idle, spent=spent)
         for peer in change.denied:
             self._waiting.deny(peer, "no stage fits into your memory and the share of the model that you may hold")
@@ -269,7 +269,7 @@ class Leader:
         if self.at is Stage.AVERAGE:
             return
         if back := self._survey.readmit():
-            self._work.planned = False
+            self._planner.planned = False
             context.note("readmitted", f"step {context.step}: {context.names(back)} is needed after all")
         lacking = self._survey.lacking()
         wrong = self._survey.wrong_config() or self._vacancy.cannot_begin(lacking, self._survey)
@@ -314,19 +314,19 @@ class Leader:
         if self.paused and self.paused != "starting":
             self._context.note("resumed", f"step {self._context.step} goes on")
         if self.paused:
-            self.paused, self._work.planned = "", False
+            self.paused, self._planner.planned = "", False
 
     def _advance(self) -> None:
         """Plan what is missing; average when nothing is."""
         if self.paused or self.at is not Stage.WORK:
             return
-        self._work.reset_doubles(self._broadcast.number + 1)
-        left = self._work.left()
+        self._planner.reset_doubles(self._broadcast.number + 1)
+        left = self._planner.left()
         if not left and not self._survey.resetting:
             if self.closing and not self._last_is_saved():
                 return
             self._begin_average()
-        elif not self._work.planned:
+        elif not self._planner.planned:
             self._plan(left)
 
     def _last_is_saved(self) -> bool:
@@ -341,14 +341,14 @@ class Leader:
     @property
     def closing(self) -> bool:
         """Whether only the last validation is left."""
-        return self._work.closing
+        return self._planner.closing
 
     def _plan(self, left: Left) -> None:
         """Tell all who drives what."""
         context = self._context
-        self._broadcast.say(self._work.plan(self._broadcast.next(), left))
+        self._broadcast.say(self._planner.plan(self._broadcast.next(), left))
         text = f"step {context.step}: no microbatch came through"
-        context.waits.start(context.now, ("done",), "done", text, 4, times=self._work.patience)
+        context.waits.start(context.now, ("done",), "done", text, 4, times=self._planner.patience)
 
     def _begin_average(self) -> None:
         context = self._context
@@ -370,7 +370,7 @@ class Leader:
         if not self._round.take(sender, message):
             return
         context.waits.done(context.now, ("prepared",), 3)
-        outcome = self._round.outcome(self._work.validated, closing=self.closing)
+        outcome = self._round.outcome(self._planner.validated, closing=self.closing)
         if outcome.decision is not None:
             self._vote(outcome.decision)
         elif outcome.odd:
@@ -397,7 +397,7 @@ class Leader:
         self._context.note("averaging", f"step {self._context.step}: averaging begins anew: {why}")
         self._context.waits.cancel(("prepared",))
         self._round.stop()
-        self.at, self._work.planned = Stage.WORK, False
+        self.at, self._planner.planned = Stage.WORK, False
 
     def _send_away(self, odd: dict[str, str]) -> None:
         """These hold other parameters than their peers: the step goes on without them; they fetch the right ones."""
@@ -425,7 +425,7 @@ class Leader:
                 context.waits.after(context.now, ("gather",), 2 * context.setup.beat_s, text)
         elif key == "done" and self.at is Stage.WORK:
             context.note("slow", text)
-            self._work.stalled()
+            self._planner.stalled()
             for peer in list(self._survey.resetting):
                 self._exclude(peer, "it does not say that it has forgotten what it had counted")
             self._advance()

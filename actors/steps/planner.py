@@ -22,7 +22,7 @@ class Left:
         return bool(self.train or self.validate)
 
 
-class Work:
+class Planner:
     """The microbatches of one slot.
 
     Args:
