@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from actors.manifest import commit_checkpoint, whole_checkpoints
 from actors.spec import ParticipantSpec
-from actors.steps import events
+from actors.steps import effects, events
 from actors.steps.participant import Participant
 
 
@@ -42,7 +42,7 @@ class Checkpointing:
             return
         self._tell(events.CheckpointsListed(found))
 
-    async def commit(self, effect: events.CommitCheckpoint) -> None:
+    async def commit(self, effect: effects.CommitCheckpoint) -> None:
         """Write the manifest, and clear away what is not kept; answers `CheckpointCommitted` or `SaveFailed`."""
         place = (effect.history, effect.commit)
         context = self._participant.context

@@ -10,7 +10,7 @@ from actors.journal import Journal
 from actors.mesh import Mesh
 from actors.peers import Peers
 from actors.stable_storage import StableStorage
-from actors.steps import events
+from actors.steps import effects
 from actors.workshop import Workshop
 
 
@@ -42,36 +42,36 @@ class Executor:
         self._mesh, self._peers, self._workshop, self._storage = mesh, peers, workshop, storage
         self._checkpointing, self._journal, self._serve, self._spawn = checkpointing, journal, serve, spawn
 
-    def do(self, effect: events.Effect) -> None:
+    def do(self, effect: effects.Effect) -> None:
         """Do it, or begin it where it takes time: then an event answers it."""
         match effect:
-            case events.Send(to, message, payload):
+            case effects.Send(to, message, payload):
                 if not self._storage.stale:
                     self._peers.send(to, message, payload)
-            case events.KeepVote(vote):
+            case effects.KeepVote(vote):
                 self._storage.keep(vote)
-            case events.Compute(job):
+            case effects.Compute(job):
                 self._workshop.compute(job)
-            case events.RestartShards(reason):
+            case effects.RestartShards(reason):
                 self._workshop.restart(reason)
-            case events.ListCheckpoints():
+            case effects.ListCheckpoints():
                 self._spawn(self._checkpointing.list_whole())
-            case events.CommitCheckpoint():
+            case effects.CommitCheckpoint():
                 self._spawn(self._checkpointing.commit(effect))
-            case events.Doubt(peer, reason):
+            case effects.Doubt(peer, reason):
                 self._mesh.hint(peer, reason)
-            case events.Note(kind, detail):
+            case effects.Note(kind, detail):
                 self._journal.note(kind, detail)
-            case events.Committed(record):
+            case effects.Committed(record):
                 self._journal.records.append(record)
                 self._mesh.tell_throughput(record.throughput.get(self._mesh.core.record.name, 0.0))
-            case events.Serve(stage):
+            case effects.Serve(stage):
                 self._serve(stage)
-            case events.Departed(reason):
+            case effects.Departed(reason):
                 self._depart(reason)
-            case events.Failed(reason, stopped):
+            case effects.Failed(reason, stopped):
                 self._journal.failed(reason, stopped=stopped)
-            case events.Finished():
+            case effects.Finished():
                 self._journal.finished()
             case _:
                 self._workshop.do(effect)

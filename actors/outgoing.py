@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from actors.protocol import BACKGROUND
-from actors.steps.events import Payload, TokensOf
+from actors.steps.jobs import Payload, TokensOf
 from actors.transport.base import Array
 from actors.transport.deadline import Deadline
 from actors.transport.errors import TransportError

@@ -13,6 +13,7 @@ from actors.mesh import GossipLinks, Mesh
 from actors.outgoing import Outgoing
 from actors.records import Traffic
 from actors.steps import events
+from actors.steps.jobs import Payload
 from actors.transport.base import Array, Peer, Transport
 
 log = logging.getLogger("tessera.peers")
@@ -47,7 +48,7 @@ class Peers:
         self,
         mesh: Mesh,
         transport: MeshTransport,
-        resolve: Callable[[events.Payload], tuple[Array, ...]],
+        resolve: Callable[[Payload], tuple[Array, ...]],
         spawn: Callable[[Any], None],
         tell: Callable[[events.Event], None],
     ) -> None:
@@ -128,7 +129,7 @@ class Peers:
 
     # What goes out
 
-    def send(self, to: str, message: object, payload: events.Payload) -> None:
+    def send(self, to: str, message: object, payload: Payload) -> None:
         """Send when its turn comes; nothing to whose link does not stand."""
         if to in self._up:
             self._outgoing.put(to, message, payload)

@@ -18,7 +18,7 @@ import ray
 
 from actors.shard_actor import ShardActor
 from actors.spec import NAMESPACE, ParticipantSpec
-from actors.steps.events import JobKind
+from actors.steps.jobs import JobKind
 
 Array = npt.NDArray[Any]
 Place = tuple[str, int, int]

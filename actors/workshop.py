@@ -12,8 +12,8 @@ import numpy as np
 
 from actors.shards import Built, ShardGroup, ShardLostError
 from actors.spec import ParticipantSpec
-from actors.steps import events
-from actors.steps.events import Job, JobKind, Payload, TokensOf
+from actors.steps import effects, events
+from actors.steps.jobs import Job, JobKind, Payload, TokensOf
 from actors.steps.messages import Purpose
 from actors.tokens import TokenSource
 from actors.transport.base import Array
@@ -149,40 +149,40 @@ class Workshop:
 
         self._spawn(finish(), self._number - 1)
 
-    def do(self, effect: events.Effect) -> None:
+    def do(self, effect: effects.Effect) -> None:
         """Everything else that shards do."""
         group = self._group
-        if isinstance(effect, events.DropState):
+        if isinstance(effect, effects.DropState):
             for shelf in self._shelves:
                 shelf.drop(effect.era, effect.commit)
             asyncio.get_running_loop().call_soon(self._tell_kept)
         if group is None:
             return
         match effect:
-            case events.Discard():
+            case effects.Discard():
                 self._then(group, group.discard(), lambda _: None)
-            case events.ExportGradient(step, number):
+            case effects.ExportGradient(step, number):
                 self._then(group, group.export_gradient(), lambda out: events.GradientExported(step, number, *out))
-            case events.ApplyUpdate(step, average, clip_factor):
+            case effects.ApplyUpdate(step, average, clip_factor):
                 running = group.apply(average, clip_factor, step)
                 self._then(group, running, lambda hashed: self._applied(step, hashed))
-            case events.ExportState(commit):
+            case effects.ExportState(commit):
                 self._then(group, group.export_state(), lambda out: events.StateExported(commit, *out))
-            case events.LoadState(commit, values):
+            case effects.LoadState(commit, values):
                 self._then(group, group.load_state(values), lambda hashed: events.StateLoaded(commit, hashed))
-            case events.KeepState(era, commit) if self._states:
+            case effects.KeepState(era, commit) if self._states:
                 self._then(group, group.keep(self._states, era, commit), lambda wrong: self._kept(commit, wrong))
-            case events.SavePart(history, commit, part, parts):
+            case effects.SavePart(history, commit, part, parts):
                 saving = group.save((self._spec.checkpoint.url, history, commit), part, parts)
                 self._then(group, saving, lambda out: _part(history, commit, part, out))
-            case events.SealStage(history, commit, receipts):
+            case effects.SealStage(history, commit, receipts):
                 sealing = group.seal((self._spec.checkpoint.url, history, commit), list(receipts))
                 self._then(group, sealing, lambda out: _sealed(history, commit, out))
-            case events.FetchCheckpoint(history, commit, first):
+            case effects.FetchCheckpoint(history, commit, first):
                 where = self._spec.checkpoint.resume if first else self._spec.checkpoint.url
                 fetching = group.fetch((where, history, commit))
                 self._then(group, fetching, lambda out: _fetched(history, commit, *out))
-            case events.RestoreState(era, commit) if self._states:
+            case effects.RestoreState(era, commit) if self._states:
                 restoring = group.restore(self._states, era, commit)
                 self._then(group, restoring, lambda out: self._restored(era, commit, *out))
 

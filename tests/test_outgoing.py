@@ -10,7 +10,7 @@ import numpy as np
 
 from actors.outgoing import Outgoing
 from actors.protocol import BACKGROUND, build_registry
-from actors.steps.events import Payload
+from actors.steps.jobs import Payload
 from actors.steps.messages import Abort, Chunk, Forward, Part, Purpose
 from actors.transport.base import Array
 from actors.transport.deadline import Deadline

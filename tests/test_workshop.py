@@ -13,7 +13,7 @@ import pytest
 
 from actors.shards import Built, ShardGroup, ShardLostError
 from actors.spec import ParticipantSpec
-from actors.steps import events
+from actors.steps import effects, events
 from actors.workshop import Workshop
 from checkpoint.shelf import Shelf, ShelfError, rank_folder
 from orchestrator.config import load
@@ -124,12 +124,12 @@ def kept_and_restored(spec: ParticipantSpec, folder: Path, spoil: Callable[[Path
     async def scene() -> events.Event:
         workshop, holder, told = await opened(spec, folder, said)
         async with asyncio.timeout(10):
-            workshop.do(events.KeepState(0, 10))
+            workshop.do(effects.KeepState(0, 10))
             assert await told.get() == events.Kept(frozenset({(0, 10)}))
             holder.state = np.zeros(4, np.float32)
             (path,) = rank_folder(folder / "states", 0).iterdir()
             spoil(path)
-            workshop.do(events.RestoreState(0, 10))
+            workshop.do(effects.RestoreState(0, 10))
             last: events.Event = await told.get()
         workshop.close()
         return last
@@ -165,7 +165,7 @@ def test_a_disk_that_takes_nothing_does_not_end_the_training(
 
     async def scene() -> None:
         workshop, _, told = await opened(spec, tmp_path, said)
-        workshop.do(events.KeepState(0, 10))
+        workshop.do(effects.KeepState(0, 10))
         async with asyncio.timeout(10):
             assert await told.get() == events.Kept(frozenset())
         workshop.close()

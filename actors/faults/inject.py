@@ -15,7 +15,7 @@ from actors.faults.schedule import Fault, Part, Phase, What
 from actors.faults.trigger import Trigger, phases_of
 from actors.records import Event
 from actors.spec import ParticipantSpec
-from actors.steps import events
+from actors.steps import effects
 
 
 class Victim(Protocol):
@@ -66,7 +66,7 @@ class Injector:
         for number, fault in self._trigger.due(step, Phase.BEGIN, leads=leads):
             self._strike(number, fault, f"in step {step}")
 
-    def before(self, effect: events.Effect, step: int, *, leads: bool) -> None:
+    def before(self, effect: effects.Effect, step: int, *, leads: bool) -> None:
         """The participant is about to do this."""
         for phase in phases_of(effect):
             for number, fault in self._trigger.due(step, phase, leads=leads):

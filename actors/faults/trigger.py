@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from actors.faults.schedule import LEADER, Fault, Phase
-from actors.steps import ballots, events
-from actors.steps.events import JobKind
+from actors.steps import ballots, effects
+from actors.steps.jobs import JobKind
 from actors.steps.messages import Purpose
 
 
-def phases_of(effect: events.Effect) -> tuple[Phase, ...]:
+def phases_of(effect: effects.Effect) -> tuple[Phase, ...]:
     """The phases of its step that a participant enters with what it is about to do."""
     match effect:
-        case events.Compute(job) if job.purpose is Purpose.TRAIN:
+        case effects.Compute(job) if job.purpose is Purpose.TRAIN:
             if job.kind is JobKind.LOSS:
                 return Phase.FORWARD, Phase.BACKWARD
             return (Phase.FORWARD,) if job.kind is JobKind.FORWARD else (Phase.BACKWARD,)
-        case events.ExportGradient():
+        case effects.ExportGradient():
             return (Phase.AVERAGING,)
-        case events.Send(_, ballots.Prepared()):
+        case effects.Send(_, ballots.Prepared()):
             return (Phase.PREPARED,)
-        case events.Send(_, ballots.Propose(decision=ballots.Decision(record=record))) if record is not None:
+        case effects.Send(_, ballots.Propose(decision=ballots.Decision(record=record))) if record is not None:
             return (Phase.PREPARED,)
-        case events.ApplyUpdate():
+        case effects.ApplyUpdate():
             return (Phase.DECIDED,)
     return ()
 

@@ -8,7 +8,7 @@ from typing import Any
 from actors.steps.averaging import Averaging
 from actors.steps.context import Context
 from actors.steps.donor import Donor
-from actors.steps.events import Doubt, RestartShards
+from actors.steps.effects import Doubt, RestartShards
 from actors.steps.follower import Follower
 from actors.steps.hop import Hop
 from actors.steps.leader import Leader

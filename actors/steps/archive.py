@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from actors.steps.context import Context
+from actors.steps.effects import DropState, FetchCheckpoint, KeepState, RestoreState
 from actors.steps.eras import origin
-from actors.steps.events import DropState, FetchCheckpoint, FetchFailed, KeepState, RestoreState
+from actors.steps.events import FetchFailed
 
 FETCH_FLOORS = 180.0
 """So many floors of patience a stage may take to come from the checkpoint store: an hour at twenty seconds."""

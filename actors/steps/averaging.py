@@ -8,7 +8,7 @@ from typing import Any
 from actors.averaging.reduce import AllReduce, Float32, SliceOut
 from actors.steps.ballots import Average, Stuck
 from actors.steps.context import Context
-from actors.steps.events import ExportGradient
+from actors.steps.effects import ExportGradient
 from actors.steps.messages import Slice
 
 EARLY = 4096

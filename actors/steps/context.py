@@ -12,8 +12,9 @@ from actors.averaging.reduce import Float32
 from actors.steps.agreement import Agreement
 from actors.steps.ballots import Decision
 from actors.steps.chunks import SMALLEST
+from actors.steps.effects import Effect, Failed, Note, Send
 from actors.steps.eras import origin, stamp
-from actors.steps.events import Effect, Failed, Note, Payload, Send
+from actors.steps.jobs import Payload
 from actors.steps.messages import Abort, Forward, Purpose
 from actors.steps.router import Router
 from actors.steps.view import CommittedView, Voter

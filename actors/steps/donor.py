@@ -13,8 +13,8 @@ from actors.steps.assignment import may_have
 from actors.steps.ballots import Decided
 from actors.steps.chunks import Cutting
 from actors.steps.context import Context, Update
+from actors.steps.effects import ExportState
 from actors.steps.eras import origin
-from actors.steps.events import ExportState
 from actors.steps.messages import Chunk, Denied, Get, Gone, Offer, Part, Want
 
 MOST_FOLLOWERS = 8

@@ -9,8 +9,8 @@ from __future__ import annotations
 from actors.averaging.reduce import Float32
 from actors.steps.chunks import Cutting, average_digest
 from actors.steps.context import Context
+from actors.steps.effects import ApplyUpdate, LoadState
 from actors.steps.eras import origin
-from actors.steps.events import ApplyUpdate, LoadState
 from actors.steps.fetch import Fetch
 from actors.steps.messages import Chunk, Differs, Get, Gone, Offer, Part, Want
 

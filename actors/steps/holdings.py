@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from actors.steps import events
+from actors.steps import effects, events
 from actors.steps.archive import Archive
 from actors.steps.averaging import Averaging
 from actors.steps.ballots import Decision
 from actors.steps.context import Context, Update
 from actors.steps.donor import Donor
 from actors.steps.eras import Returns, origin
-from actors.steps.events import Payload
 from actors.steps.follower import Follower
 from actors.steps.hop import Hop
+from actors.steps.jobs import Payload
 from actors.steps.messages import Chunk, Differs, Get, Gone, Offer, Want
 from actors.steps.saving import Saver
 from actors.steps.standing import Standing
@@ -132,13 +132,13 @@ class Holdings:
             valid and context.applying is None and self._follower.still and not context.restoring
         ):
             reason = f"{context.me.name} gives up commit {newest}: the run returned to commit {returns[-1][1]}"
-            context.out.append(events.RestartShards(reason))
+            context.out.append(effects.RestartShards(reason))
             self._follower.built = False
             self.lost(reason)
         else:
             self._donor.lost()
             self._follower.caught_up()
-            context.out.append(events.Discard())
+            context.out.append(effects.Discard())
 
     def decided(self, decision: Decision, before: int) -> None:
         """A step is over: apply what was decided, if it is what is held here. Averages must still be there."""
@@ -149,9 +149,9 @@ class Holdings:
             context.applying = Update(decision.step, done.average, factor, done.digest, done.replicas)
             text = f"step {before}: the shards of {context.me.name} did not apply the update"
             context.waits.start(context.now, ("apply",), "apply", text)
-            context.out.append(events.ApplyUpdate(before, done.average, factor))
+            context.out.append(effects.ApplyUpdate(before, done.average, factor))
         elif context.applying is None and self._follower.built:
-            context.out.append(events.Discard())
+            context.out.append(effects.Discard())
 
     def applied(self, step: int, parameter_hash: str) -> None:
         """An update is in the shards: the own one, or one that a replica gave."""

@@ -14,7 +14,9 @@ from dataclasses import dataclass, replace
 from itertools import count
 
 from actors.steps.context import Context
-from actors.steps.events import Compute, Computed, Discard, Job, JobKind, Payload, Tensors
+from actors.steps.effects import Compute, Discard
+from actors.steps.events import Computed
+from actors.steps.jobs import Job, JobKind, Payload, Tensors
 from actors.steps.messages import Backward, Done, Dropped, Forward, Purpose, Returned, Route, Taken
 
 DEPTH = 2

@@ -6,7 +6,7 @@ from collections import deque
 
 from actors.steps.ballots import Plan
 from actors.steps.context import Context
-from actors.steps.events import TokensOf
+from actors.steps.jobs import TokensOf
 from actors.steps.messages import Done, Dropped, Forward, Purpose, Returned, Route
 
 Key = tuple[Purpose, int]

@@ -23,11 +23,13 @@ from actors.steps.change import describe_change
 from actors.steps.context import Context, StepSetup
 from actors.steps.council import Council
 from actors.steps.donor import Donor
+from actors.steps.effects import Committed, Effect, Finished, KeepVote
 from actors.steps.eras import Returns
-from actors.steps.events import Committed, Effect, Event, Finished, Payload
+from actors.steps.events import Event
 from actors.steps.follower import Follower
 from actors.steps.holdings import Holdings
 from actors.steps.hop import Hop
+from actors.steps.jobs import Payload
 from actors.steps.leader import Leader
 from actors.steps.messages import (
     Abort,
@@ -233,7 +235,7 @@ class Participant:
         if given is None or not (agreement.unkept or (given != self._kept_vote and (first or agreement.bound))):
             return []
         self._kept_vote, agreement.unkept = given, False
-        return [events.KeepVote(agreement.vote(self._context.starts))]
+        return [KeepVote(agreement.vote(self._context.starts))]
 
     def _dispatch(self, event: Event) -> None:
         context = self._context

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from actors.steps import events
+from actors.steps import effects, events
 from actors.steps.ballots import Decision
 from actors.steps.context import Context
 from actors.steps.messages import Saved, Sealed, Stored
@@ -157,7 +157,7 @@ class Saver:
 
     def _write(self, now: Underway, part: int) -> None:
         now.asked.add(part)
-        self._context.out.append(events.SavePart(*now.place, part, len(now.writers)))
+        self._context.out.append(effects.SavePart(*now.place, part, len(now.writers)))
 
     def _take_over(self, *, late: bool = False) -> None:
         """Parts of those who are gone, or late, are written by the first other one who still holds the commit."""
@@ -195,10 +195,10 @@ class Saver:
         if now.written and now.stage not in now.stages:
             if not now.sealing and self._our_turn(now.writers):
                 now.sealing = True
-                context.out.append(events.SealStage(*now.place, _in_order(now.parts)))
+                context.out.append(effects.SealStage(*now.place, _in_order(now.parts)))
         elif len(now.stages) == context.setup.stages and not now.committing and self._our_turn(now.holders):
             now.committing = True
-            context.out.append(events.CommitCheckpoint(*now.place, _in_order(now.stages)))
+            context.out.append(effects.CommitCheckpoint(*now.place, _in_order(now.stages)))
 
     # What is done here
 

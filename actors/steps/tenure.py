@@ -7,7 +7,7 @@ from dataclasses import replace
 from actors.steps import ballots
 from actors.steps.ballots import Decision
 from actors.steps.context import Context
-from actors.steps.events import Departed, Serve
+from actors.steps.effects import Departed, Serve
 from actors.steps.holdings import Holdings
 from actors.steps.standing import Standing
 

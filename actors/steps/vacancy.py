@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from actors.steps.ballots import Decision
 from actors.steps.context import Context, LostStage
-from actors.steps.events import ListCheckpoints
+from actors.steps.effects import ListCheckpoints
 from actors.steps.returning import lost_stages, return_decision, rollback_decision
 from actors.steps.survey import Survey
 from actors.steps.waiting_room import WaitingRoom

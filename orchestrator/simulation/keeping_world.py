@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from actors.steps import events
+from actors.steps import effects, events
 from actors.steps.context import LostStage, StepSetup
 from actors.steps.eras import Returns, origin
 from actors.steps.participant import Participant
@@ -91,7 +91,7 @@ class KeepingWorld(World):
         id, stage, life = (effect.history, effect.commit), self.stage(node), node.life
         slow = self.kernel.rng.choice([0.0, 0.01, 0.3, 2.0])
         match effect:
-            case events.SavePart(_, commit, part, parts):
+            case effects.SavePart(_, commit, part, parts):
 
                 def save() -> None:
                     if engine.commit != commit:
@@ -100,17 +100,17 @@ class KeepingWorld(World):
 
                 self._job(node, 0.0, save)
                 assert part < parts
-            case events.SealStage(_, _, receipts):
+            case effects.SealStage(_, _, receipts):
                 sealed = events.StageSealed(*id, self.store.seal(id, stage, receipts))
                 self.kernel.after(slow, self.deliver, node, life, sealed)
-            case events.CommitCheckpoint(_, _, receipts):
+            case effects.CommitCheckpoint(_, _, receipts):
                 self.store.commit(id, receipts, self.setup.stages)
                 self.kernel.after(slow, self.deliver, node, life, events.CheckpointCommitted(*id))
-            case events.FetchCheckpoint():
+            case effects.FetchCheckpoint():
                 self._job(node, slow, lambda: self._fetch(node, engine, id))
 
     def _part_written(
-        self, node: Node, life: int, effect: events.SavePart, state: Vector, stage: int, parts: int
+        self, node: Node, life: int, effect: effects.SavePart, state: Vector, stage: int, parts: int
     ) -> None:
         if node.life != life:
             return

@@ -10,10 +10,10 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from actors.records import CommitRecord, Traffic
-from actors.steps import events
+from actors.steps import effects, events
 from actors.steps.context import StepSetup
 from actors.steps.eras import Returns
-from actors.steps.events import Job, JobKind
+from actors.steps.jobs import Job, JobKind
 from actors.steps.participant import Participant
 from actors.steps.view import Voter
 from orchestrator.simulation.exact_model import (
@@ -225,7 +225,7 @@ class StepWorld(FaultyWorld):
 
         self._job(node, seconds, work)
 
-    def _apply(self, node: Node, effect: events.ApplyUpdate) -> None:
+    def _apply(self, node: Node, effect: effects.ApplyUpdate) -> None:
         engine, stage = self.engines[node.peer], self.stage(node)
         self.say(node, ("apply", str(effect.step)))
         returns = self._returns(node)
@@ -254,54 +254,54 @@ class StepWorld(FaultyWorld):
         engine = self.engines[node.peer]
         self.slots_begun = self.slots_begun or self.core(node).started
         match effect:
-            case events.Send(to, message, payload):
+            case effects.Send(to, message, payload):
                 self._send(node, to, message, payload)
-            case events.Compute(job):
+            case effects.Compute(job):
                 self._compute(node, job)
-            case events.ExportGradient(step, number):
+            case effects.ExportGradient(step, number):
                 self._job(node, 0.02, lambda: self._export_gradient(engine, step, number))
-            case events.Discard():
+            case effects.Discard():
                 self._job(node, 0.0, engine.discard)
-            case events.ApplyUpdate():
+            case effects.ApplyUpdate():
                 self._apply(node, effect)
-            case events.ExportState(commit):
+            case effects.ExportState(commit):
                 self._job(node, 0.3, lambda: self._export(node, engine, commit))
-            case events.LoadState(commit, values):
+            case effects.LoadState(commit, values):
                 self.say(node, ("load", str(commit)))
                 self._job(node, self.load_s, lambda: self._load(node, engine, commit, values))
-            case events.KeepVote(vote):
+            case effects.KeepVote(vote):
                 self.votes[node.peer] = vote
-            case events.KeepState(era, commit):
+            case effects.KeepState(era, commit):
                 self._job(node, 0.0, lambda: self._keep(node, engine, era, commit))
-            case events.SavePart() | events.SealStage() | events.CommitCheckpoint() | events.FetchCheckpoint():
+            case effects.SavePart() | effects.SealStage() | effects.CommitCheckpoint() | effects.FetchCheckpoint():
                 self._checkpoint(node, engine, effect)
-            case events.ListCheckpoints():
+            case effects.ListCheckpoints():
                 self.kernel.after(
                     0.2, self.deliver, node, node.life, events.CheckpointsListed(tuple(self.store.complete))
                 )
-            case events.DropState(era, commit):
+            case effects.DropState(era, commit):
                 self.disks.get(node.peer, {}).pop((self.stage(node), era, commit), None)
                 self.kernel.after(0.0, self.deliver, node, node.life, events.Kept(self._on_disk(node)))
-            case events.RestoreState(era, commit):
+            case effects.RestoreState(era, commit):
                 self.say(node, ("restore", str(commit)))
                 self._job(node, self.load_s, lambda: self._restore(node, engine, era, commit))
-            case events.RestartShards(reason):
+            case effects.RestartShards(reason):
                 self.lose_shards(node, reason)
-            case events.Serve():
+            case effects.Serve():
                 self._build(node)
-            case events.Departed():
+            case effects.Departed():
                 self.say(node, effect)
                 self.kernel.after(0.0, self.crash, node)
-            case events.Committed(record):
+            case effects.Committed(record):
                 self._committed(node, record)
-            case events.Note(kind, detail):
+            case effects.Note(kind, detail):
                 self.notes[kind] += 1
                 self.said.append((self.now, node.name, kind, detail))
                 self.say(node, effect)
-            case events.Failed(reason):
+            case effects.Failed(reason):
                 self.failures[node.name] = reason
                 self.say(node, effect)
-            case events.Finished():
+            case effects.Finished():
                 self.finished.add(node.name)
                 self.say(node, effect)
 

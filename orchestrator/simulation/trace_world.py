@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from actors.steps.events import Job, JobKind
+from actors.steps.jobs import Job, JobKind
 from orchestrator.churn import TraceLine
 from orchestrator.simulation.elastic_world import ElasticWorld
 from orchestrator.simulation.network import Quality

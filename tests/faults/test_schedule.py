@@ -11,8 +11,8 @@ from actors.faults.log import FaultLog
 from actors.faults.schedule import Phase, parse, parse_all
 from actors.faults.trigger import Trigger, phases_of
 from actors.records import Event
-from actors.steps import ballots, events
-from actors.steps.events import Job, JobKind
+from actors.steps import ballots, effects
+from actors.steps.jobs import Job, JobKind
 from actors.steps.messages import Purpose
 from orchestrator.cli import main
 from orchestrator.config import ConfigError, load
@@ -72,18 +72,18 @@ def test_the_config_takes_a_schedule_and_only_simulations_have_one(capsys: pytes
     assert "only `simulate`" in capsys.readouterr().err
 
 
-def effect(kind: JobKind) -> events.Effect:
-    return events.Compute(Job(kind, 3, 0, Purpose.TRAIN, ()))
+def effect(kind: JobKind) -> effects.Effect:
+    return effects.Compute(Job(kind, 3, 0, Purpose.TRAIN, ()))
 
 
 def test_effects_show_the_phase() -> None:
     assert phases_of(effect(JobKind.FORWARD)) == (Phase.FORWARD,)
     assert phases_of(effect(JobKind.BACKWARD)) == (Phase.BACKWARD,)
     assert phases_of(effect(JobKind.LOSS)) == (Phase.FORWARD, Phase.BACKWARD)
-    assert phases_of(events.Compute(Job(JobKind.FORWARD, 3, 0, Purpose.VALIDATE, ()))) == ()
-    assert phases_of(events.ExportGradient(3, 1)) == (Phase.AVERAGING,)
+    assert phases_of(effects.Compute(Job(JobKind.FORWARD, 3, 0, Purpose.VALIDATE, ()))) == ()
+    assert phases_of(effects.ExportGradient(3, 1)) == (Phase.AVERAGING,)
     view_change = ballots.Decision(4, 2, (), 3)
-    assert phases_of(events.Send("x", ballots.Propose(4, 0, view_change))) == ()
+    assert phases_of(effects.Send("x", ballots.Propose(4, 0, view_change))) == ()
 
 
 def test_a_fault_is_due_once_at_its_victim_and_not_before_its_step() -> None:

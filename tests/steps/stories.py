@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from actors.steps import ballots, events
+from actors.steps import ballots, effects, events
 from actors.steps.messages import Forward, Purpose, Want
 from orchestrator.simulation.faults import Fault
 from orchestrator.simulation.network import Quality
@@ -20,7 +20,7 @@ class Story:
         self.happened = False
 
     def _meddle(self, name: str, effect: Any) -> list[Any]:
-        return self.on(name, effect, effect.message if isinstance(effect, events.Send) else None)
+        return self.on(name, effect, effect.message if isinstance(effect, effects.Send) else None)
 
     def on(self, name: str, effect: Any, message: Any) -> list[Any]:
         """What is done instead of what `name` wants done; `message` if that is to send one."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from actors.steps import assignment, balance, change, events, leader
+from actors.steps import assignment, balance, change, effects, events, leader
 from actors.steps.balance import best_move
 from actors.steps.context import Context
 from actors.steps.follower import Follower
@@ -83,7 +83,7 @@ class OtherBits(ElasticWorld):
 
     wrong = 0
 
-    def _apply(self, node: Node, effect: events.ApplyUpdate) -> None:
+    def _apply(self, node: Node, effect: effects.ApplyUpdate) -> None:
         if node.name != "new" or self.wrong:
             super()._apply(node, effect)
             return

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from actors.steps import events
+from actors.steps import effects
 from actors.steps.context import LostStage
 from actors.steps.saving import Saver, Underway
 from orchestrator.simulation.faults import Fault
@@ -144,8 +144,8 @@ def test_saving_another_commit_than_was_meant_is_caught(monkeypatch: pytest.Monk
     def late(self: Saver, now: Underway, part: int) -> None:
         right(self, now, part)
         effect = self._context.out.pop()
-        assert isinstance(effect, events.SavePart)
-        self._context.out.append(events.SavePart(effect.history, effect.commit - 1, part, effect.parts))
+        assert isinstance(effect, effects.SavePart)
+        self._context.out.append(effects.SavePart(effect.history, effect.commit - 1, part, effect.parts))
 
     monkeypatch.setattr(Saver, "_write", late)
     with pytest.raises(Violation):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from actors.averaging.reduce import AllReduce
-from actors.steps import events
+from actors.steps import effects, events
 from actors.steps.chunks import Cutting, average_digest
 from actors.steps.fetch import WINDOW, Fetch
 from actors.steps.messages import Chunk, Offer, Part, Want
@@ -98,7 +98,7 @@ def test_a_newcomer_fetches_from_all_donors_and_ends_with_their_bits() -> None:
         donors: set[str] = set()
 
         def watch(name: str, effect: Any, donors: set[str] = donors) -> list[Any]:
-            if isinstance(effect, events.Send) and isinstance(effect.message, Chunk):
+            if isinstance(effect, effects.Send) and isinstance(effect.message, Chunk):
                 donors.add(name)
             return [effect]
 
@@ -114,11 +114,11 @@ def test_a_damaged_chunk_is_refused_and_its_donor_named() -> None:
         liars: list[str] = []
 
         def lie(name: str, effect: Any, liars: list[str] = liars) -> list[Any]:
-            if isinstance(effect, events.Send) and isinstance(effect.message, Chunk) and not liars:
+            if isinstance(effect, effects.Send) and isinstance(effect.message, Chunk) and not liars:
                 liars.append(name)
                 wrong = effect.payload[0].copy()
                 wrong[0] += 1.0
-                return [events.Send(effect.to, effect.message, (wrong,))]
+                return [effects.Send(effect.to, effect.message, (wrong,))]
             return [effect]
 
         world = joining(seed, lie)
@@ -134,7 +134,7 @@ def test_donors_that_die_cost_nothing_but_their_own_work() -> None:
         killed: list[str] = []
 
         def strike(name: str, effect: Any, killed: list[str] = killed) -> list[Any]:
-            if isinstance(effect, events.Send) and isinstance(effect.message, Chunk) and not killed:
+            if isinstance(effect, effects.Send) and isinstance(effect.message, Chunk) and not killed:
                 killed.append(name)
             return [effect]
 

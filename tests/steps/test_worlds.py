@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from actors.steps import events
+from actors.steps import effects, events
 from actors.steps.agreement import Agreement
 from actors.steps.ballots import Accepted, Promise, Propose, Refused
 from actors.steps.hop import Hop
@@ -117,7 +117,7 @@ def test_applying_what_is_only_prepared_is_caught(planted: pytest.MonkeyPatch) -
         right(self, order, digest, sum_of_squares)
         done = self._averaging.prepared
         if done is not None:
-            self._context.out.append(events.ApplyUpdate(self._context.step, done.average, 1.0))
+            self._context.out.append(effects.ApplyUpdate(self._context.step, done.average, 1.0))
 
     planted.setattr(Orders, "send_prepared", eager)
     assert caught(seeds=20)
