@@ -1,15 +1,18 @@
 """The step protocol at one participant: `handle(now, event) -> effects`. See docs/step_protocol.md.
 
-This class gives events to the parts: `Agreement` (votes), `Quorum`, `Leader`, `Succession`, `Orders`, `Origin`, `Hop`,
-`Averaging`, `Holdings`, `Donor`, `Follower`, `Standing`, `Tenure`. It owns what concerns them all: taking a decision,
-and peers that come and go.
+This class puts the parts together and gives them what comes in:
+
+| | |
+|---|---|
+| deciding | `Agreement` (votes), `Quorum`, `Council`, `Leader`, `Succession`, `Orders`, `Standing`, `Tenure` |
+| working | `Work`, `Origin`, `Hop`, `Averaging` |
+| holding parameters | `Holdings`, `Archive`, `Saver`, `Donor`, `Follower` |
+| going on | `Transition` (a decision was made), `Slots` (the next one begins), `Peers` (one came or went), `Alarms` |
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 from actors.records import Traffic
 from actors.steps import ballots, events
@@ -19,12 +22,11 @@ from actors.steps.archive import Archive
 from actors.steps.assignment import first_log
 from actors.steps.averaging import Averaging
 from actors.steps.ballots import Decision
-from actors.steps.change import describe_change
 from actors.steps.context import Context, StepSetup
 from actors.steps.council import Council
 from actors.steps.donor import Donor
-from actors.steps.effects import Committed, Effect, Finished, KeepVote
-from actors.steps.eras import Returns
+from actors.steps.early import Early
+from actors.steps.effects import Effect, KeepVote
 from actors.steps.events import Event
 from actors.steps.follower import Follower
 from actors.steps.holdings import Holdings
@@ -43,7 +45,6 @@ from actors.steps.messages import (
     Get,
     Gone,
     Offer,
-    Purpose,
     Returned,
     Saved,
     Sealed,
@@ -54,17 +55,19 @@ from actors.steps.messages import (
 )
 from actors.steps.orders import Orders
 from actors.steps.origin import Origin
+from actors.steps.peers import Peers
 from actors.steps.quorum import Quorum
 from actors.steps.saving import Saver
+from actors.steps.slots import Slots
 from actors.steps.standing import Standing
 from actors.steps.succession import Succession
 from actors.steps.tenure import Tenure
+from actors.steps.transition import Transition
 from actors.steps.view import CommittedView, Voter
 from actors.steps.vote import Vote
 from actors.steps.waits import Waits
+from actors.steps.work import Work
 
-EARLY = 8192
-"""Messages of a decision that is not known or not applied here yet, kept at most."""
 MOST_ROUNDS = 100_000
 """Messages to itself within one event: more are a fault of this program."""
 UNKNOWN = Decision(-1, -1, (), -1)
@@ -97,56 +100,39 @@ class Participant:
         vote: Vote | None = None,
         spare: bool = False,
     ) -> None:
-        first = CommittedView.first(members)
-        begin = Decision(0, 0, first.members, setup.first, assigned=first_log(members))
-        decision = begin if members else UNKNOWN
-        decision = vote.decision if vote is not None else decision
-        self._context = Context(setup, me, Agreement(me.peer_id, me.life, decision), Waits(setup.floor_s), now=now)
-        self._context.memory, self._context.spare = memory, spare
+        self._context = context = _begin(setup, me, members, vote, now)
+        context.memory, context.spare = memory, spare
         self._kept_vote: object = None
-        if vote is not None:
-            self._context.starts = vote.starts + 1
-            self._context.agreement.restore(vote)
-        self._context.usable.add(me.peer_id)
-        self._context.decided_at = now
-        self._origin = Origin(self._context)
-        self._hop = Hop(self._context)
-        self._saver = Saver(self._context)
-        self._leader = Leader(self._context, self._saver)
-        self._succession = Succession(self._context, self._leader)
-        self._averaging = Averaging(self._context)
-        self._standing = Standing(self._context, self._hop, self._origin)
-        parts = (self._context, self._hop, self._origin, self._averaging, self._standing)
-        self._orders = Orders(
-            *parts, traffic, lambda peer, order: self._early.append((peer, order, ())), self._succession.overdue
+        self._early = early = Early()
+
+        self._quorum = quorum = Quorum(context, owner_signed)
+        self._hop = hop = Hop(context)
+        self._saver = saver = Saver(context)
+        self._donor = donor = Donor(context)
+        self._leader = leader = Leader(context, saver)
+        self._succession = succession = Succession(context, leader)
+        origin, averaging, follower = Origin(context), Averaging(context), Follower(context)
+        self._standing = standing = Standing(context, hop, origin)
+        self._orders = orders = Orders(
+            context, hop, origin, averaging, standing, traffic, early.keep, succession.overdue
         )
-        self._donor = Donor(self._context)
-        self._follower = Follower(self._context)
-        self._early: deque[tuple[str, object, Payload]] = deque(maxlen=EARLY)
-        self._quorum = Quorum(self._context, owner_signed)
-        stores = (Archive(self._context), self._saver)
-        kept = (self._averaging, *stores, self._donor, self._follower, self._standing)
-        self._holdings = Holdings(self._context, self._hop, *kept, self._replay_early)
-        self._tenure = Tenure(self._context, self._holdings, self._standing)
-        leading = (self._context, self._leader, self._succession)
-        self._council = Council(*leading, self._orders, self._standing, self._decide)
+        self._holdings = holdings = Holdings(
+            context, hop, averaging, Archive(context), saver, donor, follower, standing, self._replay
+        )
+        self._tenure = tenure = Tenure(context, holdings, standing)
+
+        slots = Slots(context, quorum, leader, succession, holdings, standing, tenure, self._replay)
+        self._transition = Transition(context, slots, quorum, hop, origin, averaging, holdings, saver, donor, tenure)
+        self._council = Council(context, early, quorum, leader, succession, orders, standing, self._transition.take)
+        self._work = Work(context, early, hop, origin, averaging, orders, leader)
+        self._peers = Peers(context, quorum, leader, succession, standing, hop, origin, saver, donor, follower)
         self._alarms = Alarms(
-            self._context,
-            self._origin,
-            self._hop,
-            self._averaging,
-            self._donor,
-            self._follower,
-            self._saver,
-            self._standing,
-            self._tenure,
-            self._succession,
-            self._leader,
+            context, origin, hop, averaging, donor, follower, saver, standing, tenure, succession, leader
         )
-        if decision.finished:
-            self._finish()
+        if context.decision.finished:
+            slots.close()
         else:
-            self._begin_slot(again=vote is not None)
+            slots.begin(again=vote is not None)
 
     # What the outside reads
 
@@ -245,9 +231,9 @@ class Participant:
             case events.Stop(reason):
                 context.fail(reason, stopped=True)
             case events.PeerUp(peer):
-                self._peer_up(peer)
+                self._peers.up(peer)
             case events.PeerLost():
-                self._peer_lost(event)
+                self._peers.lost(event)
             case _ if self.finished:
                 return
             case events.Computed():
@@ -299,9 +285,9 @@ class Participant:
             case Abort(reason, stopped):
                 context.fail(reason, stopped=stopped, tell=False)
             case ballots.Decided(decision):
-                self._decide(decision)
+                self._transition.take(decision)
             case ballots.Fetch(slot):
-                self._tell(peer, slot)
+                self._council.inform(peer, slot)
             case ballots.Dismiss():
                 if self._quorum.dismiss(message):
                     self._leader.stop()
@@ -317,236 +303,24 @@ class Participant:
                     self._saver.receive(peer, message)
                     self._leader.consider()
             case Forward() | Backward() | Dropped() | Taken() | Returned() | Done() | Slice():
-                self._work(peer, message, payload)
+                self._work.receive(peer, message, payload)
             case _:
-                self._slot_message(peer, message)
+                self._council.receive(peer, message)
 
-    def _tell(self, peer: str, slot: int) -> None:
-        if slot < self._context.decision.slot:
-            self._context.send(peer, ballots.Decided(self._context.decision))
-
-    def _work(
-        self, peer: str, message: Forward | Backward | Dropped | Taken | Returned | Done | Slice, payload: Payload
-    ) -> None:
-        context = self._context
-        if message.stamp < context.stamp or self.finished:
-            context.ignore(f"{type(message).__name__.lower()} of an earlier step")
-            return
-        if message.stamp > context.stamp or (isinstance(message, Forward) and not context.ready):
-            self._early.append((peer, message, payload))
-            return
-        if context.view.member(peer) is None:
-            context.ignore("work from somebody without a vote")
-            return
-        match message:
-            case Forward():
-                self._hop.forward(peer, message, payload)
-            case Backward() if isinstance(payload, tuple):
-                self._hop.backward(peer, message, payload)
-            case Slice() if isinstance(payload, tuple):
-                self._averaging.slice(peer, message, payload[0])
-                self._orders.report_average()
-            case Dropped():
-                if message.stage == 0 or message.purpose is Purpose.VALIDATE:
-                    self._origin.dropped(peer, message)
-                else:
-                    self._hop.dropped(peer, message)
-            case Taken():
-                self._hop.taken(peer, message)
-            case Returned():
-                self._origin.returned(message)
-            case Done():
-                self._leader.done(peer, message)
-
-    def _slot_message(self, peer: str, message: Any) -> None:
-        context, agreement = self._context, self._context.agreement
-        if isinstance(message, ballots.Enlist | ballots.Depart):
-            self._tell(peer, message.slot)
-            if not self.finished and isinstance(message, ballots.Enlist):
-                self._leader.enlist(peer, message)
-            elif not self.finished and isinstance(message, ballots.Depart):
-                self._leader.depart(peer, message)
-            return
-        if isinstance(message, ballots.Join):
-            self._tell(peer, message.slot)
-            if message.report.life > context.lives.get(peer, -1):
-                context.lives[peer] = message.report.life
-                self._quorum.review()
-                if peer == context.leader.peer_id:
-                    self._succession.watch()
-            if not self.finished:
-                self._leader.join(peer, message)
-                self._standing.asked(peer, message)
-            return
-        if message.slot < agreement.slot:
-            if not isinstance(message, ballots.Accepted | ballots.Promise | ballots.Prepared | ballots.Refused):
-                self._tell(peer, message.slot - 1)
-            context.ignore("about a slot that is decided")
-            return
-        if message.slot > agreement.slot:
-            self._early.append((peer, message, ()))
-            if isinstance(message, ballots.Beat | ballots.Lead):
-                context.send(peer, ballots.Fetch(context.decision.slot))
-            return
-        if self.finished:
-            return
-        self._council.receive(peer, message)
-
-    # Decisions
-
-    def _decide(self, decision: Decision) -> None:
-        context, agreement = self._context, self._context.agreement
-        before, step, known = context.view, context.step, context.decision.assigned
-        returns = context.decision.returns
-        earlier = (len(decision.returns), decision.step) < (len(returns), step)
-        if not decision.plausible(context.setup.stages) or earlier:
-            context.ignore("a decision that cannot be")
-            return
-        if self.finished or not agreement.decided(decision):
-            return
-        if context.may_exist(decision.stored):
-            context.stored = max(context.stored, decision.stored)
-        self._quorum.decided(before)
-        if decision.record is not None:
-            context.decided_at = context.now
-            by_name = {member.name: member.peer_id for member in decision.members}
-            speeds = {by_name[name]: v for name, v in decision.record.throughput.items() if name in by_name}
-            context.router.learn(speeds)
-            context.out.append(Committed(decision.record))
-        if decision.members != before.members or decision.assigned != known:
-            context.changed_step, context.changed_at = decision.step, context.now
-        if decision.view_number != before.number and before.number > 0:
-            change = describe_change(before.members, decision.members)
-            context.note("view", f"view {decision.view_number} of {len(decision.members)} members: {change}")
-        if decision.finished:
-            self._finish()
-            return
-        if decision.returns != returns and step >= 0:
-            self._return(decision, returns)
-        elif decision.step != step:
-            self._next_step(decision, step)
-        else:
-            self._averaging.stop()
-            self._hop.thaw()
-        self._donor.drop(set(decision.holders) if decision.record is not None else set())
-        self._tenure.decided(decision)
-        self._begin_slot()
-        if decision.members != before.members:
-            self._saver.peers_changed()
-
-    def _next_step(self, decision: Decision, before: int) -> None:
-        """The order matters: what was counted and averaged is dropped, and only then is the update asked for."""
-        self._hop.begin_step()
-        self._origin.begin_step()
-        self._holdings.decided(decision, before)
-        self._averaging.begin_step()
-        able = set(decision.holders) - self._without_corpus(decision)
-        self._context.workers = frozenset(self._context.at_work(able))
-        self._saver.decided(decision)
-        self._context.plan, self._context.drivers = (0, 0, 0), {}
-
-    def _return(self, decision: Decision, before: Returns) -> None:
-        """The run goes on from an earlier commit; what was under way is of the era that is given up."""
-        context = self._context
-        step, commit = decision.returns[-1]
-        detail = f"the run gives up step {step} and returns to commit {commit}: {step - commit} steps are trained again"
-        context.note("returned", detail)
-        self._hop.begin_step()
-        self._origin.begin_step()
-        self._averaging.begin_step()
-        self._hop.thaw()
-        context.workers = frozenset()
-        context.plan, context.drivers = (0, 0, 0), {}
-        context.decided_at = context.now
-        self._holdings.returned(before)
-
-    def _without_corpus(self, decision: Decision) -> set[str]:
-        """Of the last stage: they compute no losses."""
-        record, last = decision.record, self._context.last_stage
-        if record is None:
-            return set()
-        return {m.peer_id for m in decision.members if m.stage == last and m.name not in record.sources}
-
-    def _finish(self) -> None:
-        context = self._context
-        context.finished = True
-        self._leader.stop()
-        context.waits.clear()
-        context.out.append(Finished())
-
-    def _begin_slot(self, *, again: bool = False) -> None:
-        """Vote, and lead when it is our turn; again: an earlier process of this life may have led already."""
-        context, agreement = self._context, self._context.agreement
-        context.order = (agreement.slot, 0, 0)
-        self._succession.begin_slot()
-        if self._tenure.go():
-            return
-        if not agreement.votes:
-            self._leader.begin_slot(None)
-            context.waits.cancel(("leader",))
-            if not context.waits.waiting(("join",)):
-                self._standing.ask_in()
-        else:
-            context.waits.cancel(("join",))
-            mine = agreement.leader.peer_id == context.me.peer_id
-            ballot = agreement.promised + len(agreement.view.members) if again else 0
-            self._leader.begin_slot(ballot if mine else None)
-            self._succession.watch()
-            behind = not context.ready and context.applying is None
-            if behind or self._standing.unreachable():
-                self._standing.tell()
-        self._quorum.review()
-        self._holdings.changed()
-        if not context.ready:
-            self._replay_early()
-
-    def _replay_early(self) -> None:
-        early, self._early = self._early, deque(maxlen=EARLY)
-        for peer, message, payload in early:
+    def _replay(self) -> None:
+        for peer, message, payload in self._early.take():
             self._receive(peer, message, payload)
 
-    # Peers and shards
 
-    def _peer_up(self, peer: str) -> None:
-        context = self._context
-        if peer in context.usable:
-            return
-        context.usable.add(peer)
-        context.gone.pop(peer, None)
-        if self.finished:
-            return
-        self._quorum.greet(peer)
-        self._saver.greet(peer)
-        context.send(peer, ballots.Fetch(context.decision.slot))  # much may have happened without us
-        self._leader.peer_up(peer)
-        self._leader.peers_changed()
-        if not context.agreement.votes:
-            self._standing.ask_in()
-        elif context.view.member(peer) is not None:  # the leader, who missed what was told, or one who was apart
-            self._standing.tell()
-        self._donor.serve()
-        self._follower.seek()
-        self._saver.peers_changed()
-        self._hop.redirect()
-        self._quorum.review()
-
-    def _peer_lost(self, lost: events.PeerLost) -> None:
-        context, peer = self._context, lost.peer
-        if lost.gone and peer not in context.gone:
-            context.gone[peer] = lost.reason
-            if not lost.polite:
-                context.note("lost", f"{context.named(peer)}: {lost.reason}")
-        context.usable.discard(peer)
-        if self.finished:
-            return
-        self._donor.drop({peer})
-        self._hop.redirect()
-        self._origin.redirect()
-        self._follower.peer_lost(peer)
-        self._saver.peers_changed()
-        self._leader.peers_changed()
-        if context.leader.peer_id == peer:
-            self._succession.watch()
-        elif peer in self._standing.unreachable() and context.agreement.votes:
-            self._standing.tell()
-        self._quorum.review()
+def _begin(setup: StepSetup, me: Voter, members: tuple[Voter, ...], vote: Vote | None, now: float) -> Context:
+    """What a process begins with: what an earlier one had on disk, or view 0, or nothing."""
+    first = Decision(0, 0, CommittedView.first(members).members, setup.first, assigned=first_log(members))
+    decision = first if members else UNKNOWN
+    decision = vote.decision if vote is not None else decision
+    context = Context(setup, me, Agreement(me.peer_id, me.life, decision), Waits(setup.floor_s), now=now)
+    if vote is not None:
+        context.starts = vote.starts + 1
+        context.agreement.restore(vote)
+    context.usable.add(me.peer_id)
+    context.decided_at = now
+    return context
