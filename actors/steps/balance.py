@@ -15,9 +15,11 @@ from actors.steps.context import Context
 
 GAIN = 1.2
 """A move must make the run faster by this factor, as predicted."""
+GREAT_GAIN = 1.8
+"""By this factor, and all speeds that it is predicted from are measured: it need not wait for so many steps."""
 STEADY_STEPS, STEADY_FLOORS = 5, 1.0
-"""Nobody moves until nothing has changed for so many steps, as speeds have to be measured first, and for so many floors
-of patience, as somebody who was lost for a moment comes back."""
+"""Nobody moves until nothing has changed for so many steps, as speeds have to be measured first and as it should not move
+back soon, and for so many floors of patience, as somebody who was lost for a moment comes back."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,8 @@ def due_move(context: Context, workers: Collection[str]) -> Move | None:
     """
     setup, spares = context.setup, set(context.decision.spares)
     members = [member for member in context.view.members if member.peer_id not in spares]
-    steady = context.step - context.changed_step >= STEADY_STEPS
-    steady = steady and context.now - context.changed_at >= STEADY_FLOORS * setup.floor_s
-    if not (setup.moves and steady) or pending(context) or len(workers) < len(members):
+    quiet = context.now - context.changed_at >= STEADY_FLOORS * setup.floor_s
+    if not (setup.moves and quiet) or pending(context) or len(workers) < len(members):
         return None
     speeds: dict[int, dict[str, float]] = {stage: {} for stage in range(setup.stages)}
     for member in members:
@@ -73,4 +74,8 @@ def due_move(context: Context, workers: Collection[str]) -> Move | None:
         member.peer_id: [s for s in range(setup.stages) if allowed(setup, (*assigned.get(member.peer_id, ()), s))]
         for member in members
     }
-    return best_move(speeds, may)
+    move = best_move(speeds, may)
+    if move is None or context.step - context.changed_step >= STEADY_STEPS:
+        return move
+    sure = all(context.router.measured(member.peer_id) for member in members)
+    return move if sure and move.after >= GREAT_GAIN * move.before else None

@@ -83,14 +83,9 @@ class Council:
                 self._succession.watch()
         if context.finished:
             return
-        match message:
-            case ballots.Enlist():
-                self._leader.enlist(peer, message)
-            case ballots.Depart():
-                self._leader.depart(peer, message)
-            case ballots.Join():
-                self._leader.join(peer, message)
-                self._standing.asked(peer, message)
+        self._leader.asked(peer, message)
+        if isinstance(message, ballots.Join):
+            self._standing.asked(peer, message)
 
     def _deliberate(self, peer: str, message: Any) -> None:
         """A message about this very slot."""
@@ -126,7 +121,7 @@ class Council:
             case ballots.Holding():
                 self._leader.holding(peer, message)
             case ballots.Vouch():
-                self._leader.vouched(message)
+                self._leader.asked(peer, message)
             case ballots.Prepared():
                 self._leader.prepared(peer, message)
             case ballots.Stuck():

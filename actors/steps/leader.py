@@ -186,26 +186,9 @@ class Leader:
             self._context.note("excluded", f"step {self._context.step}: {self._context.named(peer)} is left out: {why}")
         return apart
 
-    def join(self, sender: str, message: Join) -> None:
-        """Somebody without a vote wants one."""
-        if self._waiting.enter(sender, message) and self.at is Stage.WORK:
-            self.consider()
-
-    def enlist(self, sender: str, message: Enlist) -> None:
-        """Somebody wants a stage."""
-        if self._waiting.enlist(sender, message) and self.at is Stage.WORK:
-            self.consider()
-
-    def depart(self, sender: str, message: Depart) -> None:
-        """Somebody wants to go."""
-        self._waiting.depart(sender, message)
-        if self.at is Stage.WORK:
-            self.consider()
-
-    def vouched(self, message: Vouch) -> None:
-        """A joiner holds the parameters of its stage."""
-        self._waiting.vouch(message)
-        if self.at is Stage.WORK:
+    def asked(self, sender: str, message: Join | Enlist | Depart | Vouch) -> None:
+        """Somebody wants a vote, a stage, or to go; or a joiner holds the parameters of its stage."""
+        if self._waiting.receive(sender, message) and self.at is Stage.WORK:
             self.consider()
 
     def done(self, sender: str, message: Done) -> None:

@@ -32,6 +32,10 @@ class Router:
         known = list(self._speed.values())
         return self._speed.get(peer) or (sum(known) / len(known) if known else 1.0)
 
+    def measured(self, peer: str) -> bool:
+        """Whether a peer's tokens/s are known."""
+        return peer in self._speed
+
     def choose(self, candidates: Sequence[str], index: int, microbatches: int) -> str:
         """Pick a replica for microbatch `index` of so many, and note the work as outstanding there."""
         chosen = self._dealt(tuple(candidates), microbatches)[index % microbatches]

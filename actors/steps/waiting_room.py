@@ -30,11 +30,22 @@ class WaitingRoom:
         join, enlist = self.joiners.get(peer), self.enlisted.get(peer)
         return max(join.report.life if join is not None else -1, enlist.life if enlist is not None else -1)
 
-    def enlist(self, sender: str, message: Enlist) -> bool:
-        """Somebody asks for a stage; False when it cannot get any, which it is told."""
-        if not self._same_config(sender, message.config_hash):
-            return False
-        self.enlisted[sender] = message
+    def receive(self, sender: str, message: Join | Enlist | Depart | Vouch) -> bool:
+        """Keep what somebody asks for; False when it cannot be had, which it is told."""
+        match message:
+            case Join():
+                if not self._same_config(sender, message.report.config_hash):
+                    return False
+                self.joiners[sender] = message
+                self._since.setdefault((sender, message.report.life), self._context.now)
+            case Enlist():
+                if not self._same_config(sender, message.config_hash):
+                    return False
+                self.enlisted[sender] = message
+            case Depart():
+                self.leaving[sender] = message.life
+            case Vouch():
+                self.vouched[message.peer] = (message.life, message.commit)
         return True
 
     def deny(self, peer: str, reason: str) -> None:
@@ -42,28 +53,11 @@ class WaitingRoom:
         del self.enlisted[peer]
         self._context.send(peer, Denied(reason))
 
-    def depart(self, sender: str, message: Depart) -> None:
-        """Somebody wants to go."""
-        self.leaving[sender] = message.life
-
     def _same_config(self, sender: str, config_hash: str) -> bool:
         context = self._context
         if config_hash != context.setup.config_hash:
             context.send(sender, Abort(f"the run that {context.me.name} is in has another config: start with the same"))
         return config_hash == context.setup.config_hash
-
-    def enter(self, sender: str, message: Join) -> bool:
-        """Somebody asks to be let in; False when it cannot be, which it is told."""
-        context = self._context
-        if not self._same_config(sender, message.report.config_hash):
-            return False
-        self.joiners[sender] = message
-        self._since.setdefault((sender, message.report.life), context.now)
-        return True
-
-    def vouch(self, message: Vouch) -> None:
-        """A replica says that a joiner holds what it holds."""
-        self.vouched[message.peer] = (message.life, message.commit)
 
     def begin_slot(self) -> None:
         """Who was let in need not wait."""
