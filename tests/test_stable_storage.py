@@ -11,7 +11,8 @@ from actors.steps.ballots import Decision
 from actors.steps.view import Voter
 from actors.steps.vote import Vote
 
-VOTE = Vote(3, 1, 5, 2, 2, Decision(4, 2, (Voter("aa", 3, "one", 0),), 7), None, ())
+DECISION = Decision(4, 2, (Voter("aa", 3, "one", 0),), 7)
+VOTE = Vote(3, 1, 5, 2, 2, DECISION, DECISION, ())
 
 
 def storage(folder: Path | None) -> tuple[StableStorage, list[tuple[str, str]]]:

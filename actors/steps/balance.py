@@ -18,8 +18,8 @@ GAIN = 1.2
 GREAT_GAIN = 1.8
 """By this factor, and all speeds that it is predicted from are measured: it need not wait for so many steps."""
 STEADY_STEPS, STEADY_FLOORS = 5, 1.0
-"""Nobody moves until nothing has changed for so many steps, as speeds have to be measured first and as it should not move
-back soon, and for so many floors of patience, as somebody who was lost for a moment comes back."""
+"""Nobody moves until nothing has changed for so many steps, as speeds have to be measured first, and it should not move
+back soon; and for so many floors of patience, as somebody who was lost for a moment comes back."""
 
 
 @dataclass(frozen=True)

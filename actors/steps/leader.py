@@ -13,6 +13,7 @@ from __future__ import annotations
 import enum
 import math
 
+from actors.steps.averaging_round import Round
 from actors.steps.ballots import (
     Decision,
     Depart,
@@ -29,7 +30,6 @@ from actors.steps.change import next_view
 from actors.steps.context import Context
 from actors.steps.messages import Differs, Done
 from actors.steps.planner import Left, Planner
-from actors.steps.round import Round
 from actors.steps.saving import Saver
 from actors.steps.survey import Survey
 from actors.steps.vacancy import Vacancy

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from actors.steps import assignment, balance, change, effects, events, leader
+from actors.steps import assignment, averaging_round, balance, change, effects, events
 from actors.steps.balance import best_move
 from actors.steps.context import Context
 from actors.steps.follower import Follower
@@ -124,7 +124,7 @@ def test_who_computes_other_bits_is_found_out_and_gets_the_right_ones() -> None:
 def test_planted_hash_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(change, "_vouched", lambda *given: True)
     monkeypatch.setattr(Follower, "differs", lambda self, peer, message: False)
-    monkeypatch.setattr(leader, "dissenters", lambda order, prepared: set())
+    monkeypatch.setattr(averaging_round, "dissenters", lambda order, prepared: set())
     broken = 0
     for seed in range(20):
         try:
@@ -167,7 +167,10 @@ def test_a_rich_stage_gives_as_few_replicas_as_it_takes_and_then_all_is_quiet() 
     stages = [world.stage(node) for node in world.nodes.values()]
     assert sorted(stages) == [0, 0, 0, 0, 1, 1]
     times = [world.committed_at[step] for step in range(80)]
-    before, after = times[5] - times[2], times[79] - times[76]
+    moves = [at for at, _, kind, _ in world.said if kind == "moves"]
+    assert times[0] < moves[0] < times[4], "so great a gain waits for speeds to be measured, and no longer"
+    assert times[balance.STEADY_STEPS] < moves[2], "a small one waits"
+    before, after = times[1] - times[0], (times[79] - times[76]) / 3
     assert after < 0.6 * before
 
 

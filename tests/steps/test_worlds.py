@@ -34,7 +34,7 @@ LAYOUTS = [[1], [3], [1, 1], [2, 1, 2], [2, 2, 2, 2], [1, 3, 1]]
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
 def test_an_undisturbed_run_commits_every_step_and_repeats_nothing(layout: list[int]) -> None:
     for seed in range(10):
-        world = StepWorld(seed, layout, trace=Trace())
+        world = StepWorld(seed, layout, trace=Trace(), moves=False)
         assert world.settle(300) == ""
         assert sorted(world.decided) == [0, 1, 2, 3, 4]
         assert not {"rerouted", "replaced", "reset", "averaging", "view", "lost"} & set(world.notes), f"seed {seed}"
@@ -124,28 +124,28 @@ def test_applying_what_is_only_prepared_is_caught(planted: pytest.MonkeyPatch) -
 
 
 def test_a_microbatch_that_is_counted_by_two_replicas_is_caught(planted: pytest.MonkeyPatch) -> None:
-    from actors.steps import leader
+    from actors.steps import averaging_round
     from actors.steps.ledger import Ledger
 
     planted.setattr(Ledger, "to_reset", lambda self: set())
-    planted.setattr(leader, "disagreement", lambda *given, **more: "")
+    planted.setattr(averaging_round, "disagreement", lambda *given, **more: "")
     assert caught()
 
 
 def test_a_lost_microbatch_that_is_not_driven_again_is_caught(planted: pytest.MonkeyPatch) -> None:
-    from actors.steps import leader
+    from actors.steps import averaging_round
     from actors.steps.ledger import Ledger
 
     right = Ledger.missing
     planted.setattr(Ledger, "missing", lambda self, indices: [i for i in right(self, indices) if i not in self.touched])
-    planted.setattr(leader, "disagreement", lambda *given, **more: "")
+    planted.setattr(averaging_round, "disagreement", lambda *given, **more: "")
     assert caught()
 
 
 def test_counting_while_the_average_is_made_is_caught(planted: pytest.MonkeyPatch) -> None:
-    from actors.steps import leader
+    from actors.steps import averaging_round
 
-    planted.setattr(leader, "disagreement", lambda *given, **more: "")
+    planted.setattr(averaging_round, "disagreement", lambda *given, **more: "")
     planted.setattr(Orders, "exported", _export_whatever)
     planted.setattr(Hop, "frozen", property(lambda self: False, lambda self, value: None), raising=False)
     assert caught_in(Stray)

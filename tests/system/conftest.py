@@ -99,6 +99,13 @@ def wait_for(condition: Callable[[], bool], seconds: float, what: str, every: fl
         time.sleep(every)
 
 
+def committed_steps(output: Path, run_id: str) -> list[dict[str, Any]]:
+    """Return what is written down of a run's committed steps so far."""
+    journal = output / run_id / "metrics.jsonl"
+    lines = journal.read_text().split("\n")[:-1] if journal.exists() else []  # what follows is being written
+    return [json.loads(line) for line in lines]
+
+
 def committed(output: Path, run_id: str) -> int:
     """Return how many steps of a run are committed so far."""
     journal = output / run_id / "metrics.jsonl"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -37,26 +38,48 @@ def after(report: dict[str, Any], commit: int) -> dict[str, Any]:
     return {"steps": [step for step in report["steps"] if step["step"] >= commit]}
 
 
+FILE = re.compile(r"h\d{4}-c\d{10}/stage-\d{4}/p\d.*")
+
+
+def opened(folder: Path) -> list[set[str]]:
+    """Of every process that opened something: checkpoint/stage/file, without .metadata; then forget it all."""
+    found = []
+    for log in folder.glob("opened-by-*"):
+        found.append({match[0] for line in log.read_text().splitlines() if (match := FILE.search(line))})
+        log.unlink()
+    return [mine for mine in found if mine]
+
+
+def assert_own_stage_only(found: list[set[str]]) -> None:
+    """Nobody has opened what another stage holds."""
+    stages = [{path.split("/")[1] for path in mine} for mine in found]
+    assert all(len(mine) == 1 for mine in stages), found
+    assert set().union(*stages) == {"stage-0000", "stage-0001"}
+
+
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_twenty_steps_and_twenty_are_forty(cluster: Cluster, tmp_path: Path, replicas: int) -> None:
     """Bit for bit with one replica; with two the sums are made in another order."""
     bench = Bench(cluster.address, cluster.keeper, cluster.output)
-    settings, name = [*SETTINGS, *SGD, f"layout.replicas={replicas}"], f"forty-{replicas}"
-    plain = "simulate" if replicas == 1 else "reference"
-    whole = bench.run(plain, [*settings, "train.steps=40"], f"{name}-whole", seconds=120)
-    first = [*settings, "train.steps=20", f"checkpoint.url={tmp_path}", "checkpoint.every=16"]
-    half = bench.run("simulate", first, f"{name}-half", seconds=120)
-    assert half["totals"]["outcome"] == "finished"
-    assert good(tmp_path) == ["h0000-c0000000020", "h0000-c0000000016"], "the last commit is saved, too"
-    again = [*settings, "train.steps=40", f"checkpoint.resume={tmp_path}"]
+    settings, name = [*SETTINGS, *SGD, f"layout.replicas={replicas}", "train.steps=40"], f"forty-{replicas}"
+    store, twenty = tmp_path / "watched", tmp_path / "twenty" / "watched"
+    saving = [f"checkpoint.url={store}", "checkpoint.every=4", "checkpoint.last=20"]
+    whole = bench.run("simulate", [*settings, *saving], f"{name}-whole", seconds=150)
+    assert whole["totals"]["outcome"] == "finished"
+    assert good(store) == [f"h0000-c{commit:010}" for commit in range(40, 0, -4)]
+    assert_own_stage_only(opened(tmp_path))
+    for commit in (16, 20):
+        shutil.copytree(store / f"h0000-c{commit:010}", twenty / f"h0000-c{commit:010}")
+    again = [*settings, f"checkpoint.resume={twenty}"]
     same = bench.run("simulate", again, f"{name}-again", seconds=120)
+    assert_own_stage_only(opened(twenty.parent))
     assert same["totals"]["outcome"] == "finished", same["totals"]["failure"]
     assert [step["step"] for step in same["steps"]] == list(range(20, 40))
     assert relative_error(same, after(whole, 20)) < 1e-5
     if replicas == 1:
         assert losses(same) == losses(after(whole, 20))
         assert sorted(same["steps"][-1]["hashes"].values()) == sorted(whole["steps"][-1]["hashes"].values())
-        damage(next((tmp_path / "h0000-c0000000020" / "stage-0001").glob("*.distcp")))
+        damage(next((twenty / "h0000-c0000000020" / "stage-0001").glob("*.distcp")))
         before = bench.run("simulate", again, f"{name}-before", seconds=200)
         assert losses(before) == losses(after(whole, 16))
         assert any(".distcp" in text and "the checkpoint before it" in text for text in saved(before)), saved(before)
@@ -84,61 +107,28 @@ def test_a_run_wanders_over_layouts(cluster: Cluster, tmp_path: Path, optimizer:
     layouts = LAYOUTS if optimizer == "sgd" else [LAYOUTS[3], LAYOUTS[1]]
     bench = Bench(cluster.address, cluster.keeper, cluster.output)
     rate = "0.03" if optimizer == "sgd" else "0.003"
-    settings = [*SETTINGS, f"optimizer.name={optimizer}", f"optimizer.lr={rate}", f"checkpoint.url={tmp_path}"]
+    store = tmp_path / "watched"
+    settings = [*SETTINGS, f"optimizer.name={optimizer}", f"optimizer.lr={rate}", f"checkpoint.url={store}"]
     ends = [4 * (number + 1) for number in range(len(layouts))]
     whole = bench.run("reference", [*settings, f"train.steps={ends[-1]}"], f"{optimizer}-whole", seconds=120)
     for number, (begin, end) in enumerate(pairwise([0, *ends])):
-        resume = [f"checkpoint.resume={tmp_path}"] if number else []
+        resume = [f"checkpoint.resume={store}"] if number else []
+        held = holders(store, bench.folder / f"{optimizer}-0") if number == 1 else []
+        opened(tmp_path)
         layout = [*layouts[number].split(), f"train.steps={end}"]
         report = bench.run("simulate", [*settings, *layout, *resume], f"{optimizer}-{number}", seconds=150)
         assert report["totals"]["outcome"] == "finished", report["totals"]["failure"]
         assert [step["step"] for step in report["steps"]] == list(range(begin, end))
         assert relative_error(report, {"steps": whole["steps"][begin:end]}) < limit, layouts[number]
-    assert len(good(tmp_path)) == len(layouts)
+        if number == 1:
+            newest = f"c{begin:010}/"  # what it saves itself is another one
+            read = [{path for path in mine if newest in path and path.endswith(".distcp")} for mine in opened(tmp_path)]
+            assert sorted(map(sorted, read)) == sorted(map(sorted, held)), "no more and no less than has something"
+    assert len(good(store)) == len(layouts)
     assert bench.orphans() == 0
 
 
-STAGE = re.compile(r"stage-(\d{4})/(p\d.*)")
-
-
-def opened(folder: Path) -> list[dict[int, set[str]]]:
-    """Of every process that opened something: stage -> names of its files, without .metadata; then forget it all."""
-    found = []
-    for log in folder.glob("opened-by-*"):
-        mine: dict[int, set[str]] = {}
-        for line in log.read_text().splitlines():
-            if match := STAGE.search(line):
-                mine.setdefault(int(match[1]), set()).add(match[2])
-        found.append(mine)
-        log.unlink()
-    return [mine for mine in found if mine]
-
-
-def test_nobody_opens_what_another_stage_holds(cluster: Cluster, tmp_path: Path) -> None:
-    """While a run saves and is taken up; on another layout only files that have something of the own new stage."""
-    bench = Bench(cluster.address, cluster.keeper, cluster.output)
-    store = tmp_path / "watched"
-    settings = [*SETTINGS, *SGD, "layout.replicas=2"]
-    saving = [f"checkpoint.url={store}", "checkpoint.every=2", "train.steps=4"]
-    assert bench.run("simulate", [*settings, *saving], "opens")["totals"]["outcome"] == "finished"
-    wrote = opened(tmp_path)
-    assert {stage for mine in wrote for stage in mine} == {0, 1}
-    assert all(len(mine) == 1 for mine in wrote), wrote
-    again = [*settings, "train.steps=6", f"checkpoint.resume={store}"]
-    assert bench.run("simulate", again, "opens-again")["totals"]["outcome"] == "finished"
-    read = opened(tmp_path)
-    assert {stage for mine in read for stage in mine} == {0, 1}
-    assert all(len(mine) == 1 for mine in read), read
-    other = [*again, "layout.stages=4", "layout.replicas=1"]
-    assert bench.run("simulate", other, "opens-other")["totals"]["outcome"] == "finished"
-    read = [
-        {name for names in mine.values() for name in names if name.endswith(".distcp")} for mine in opened(tmp_path)
-    ]
-    held = holders(str(store), bench.folder / "opens-other")
-    assert sorted(map(sorted, read)) == sorted(map(sorted, held)), "no more and no less than what has something of it"
-
-
-def holders(url: str, run: Path) -> list[set[str]]:
+def holders(store: Path, run: Path) -> list[set[str]]:
     """Of each of the four stages: data files of the newest checkpoint that hold anything of it."""
     from orchestrator.config import load
     from sharding.engine import EngineSpec, StageEngine
@@ -146,16 +136,22 @@ def holders(url: str, run: Path) -> list[set[str]]:
 
     told = json.loads((run / "report.json").read_text())["config"]["model"]
     config = load(None, [*SETTINGS, f"model.vocab_size={told['vocab_size']}"])
-    store = Store.open(url)
-    manifest, _ = newest_good(store)
+    manifest, _ = newest_good(Store.open(str(store)))
     indexes: list[PartIndex] = [
-        load_index(store, manifest.id, stage.stage, receipt) for stage in manifest.stages for receipt in stage.parts
+        load_index(Store.open(str(store)), manifest.id, stage.stage, receipt)
+        for stage in manifest.stages
+        for receipt in stage.parts
     ]
     found = []
     for stage in partition(config.model, 4):
         engine = StageEngine(EngineSpec(config.model, stage, config.optimizer, 1, 0, 1))
         names = {one.name for one in engine.state_inventory()}
         found.append(
-            {index.file_name(e.file) for index in indexes for e in index.entries if e.slice.name in names},
+            {
+                f"{manifest.id.stage(index.stage)}/{index.file_name(e.file)}"
+                for index in indexes
+                for e in index.entries
+                if e.slice.name in names
+            }
         )
     return found

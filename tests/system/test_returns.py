@@ -6,6 +6,8 @@ import http.server
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,7 +16,7 @@ import pytest
 
 from orchestrator.bench_elastic import Bench
 from orchestrator.verify import problems
-from tests.system.conftest import SMALL, Cluster, committed, wait_for
+from tests.system.conftest import SMALL, Cluster, committed, committed_steps, wait_for
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -61,17 +63,43 @@ def test_stop_the_run_ends_and_says_why(cluster: Cluster) -> None:
     assert bench.orphans() == 0
 
 
+REMOVE = """
+import sys, ray
+from ray.util import list_named_actors
+ray.init(address=sys.argv[1], namespace="tessera", log_to_driver=False, logging_level="ERROR")
+names = [one["name"] for one in list_named_actors(all_namespaces=True)]
+(name,) = [name for name in names if name.count("/") == 3 and name.split("/")[2:] == sys.argv[2:]]
+ray.kill(ray.get_actor(name), no_restart=True)
+"""
+
+
 def test_spare_goes_on_with_the_stage_and_no_step_is_lost(cluster: Cluster) -> None:
-    bench = Bench(cluster.address, cluster.keeper, cluster.output)
-    paced = ["emulate.tokens_per_s=600", "train.steps=75"]  # the spares are there long before step 55
-    settings = [*SETTINGS, *paced, "layout.replicas=1", "train.lost_stage=spare", "layout.spares=1"]
+    """The only other one of its stage is ended for good as soon as the spare follows."""
+    bench, steps = Bench(cluster.address, cluster.keeper, cluster.output), 150
+    settings = [*SETTINGS, f"train.steps={steps}", "layout.replicas=1", "train.lost_stage=spare", "layout.spares=1"]
     reference = bench.run("reference", settings, "spare-plain")
-    report = bench.run("simulate", [*settings, "churn=[remove stage-1/0 at step 55]"], "spare", seconds=280)
-    assert problems(report, reference, 75, 4) == []
+    running = bench.start("simulate", [*settings, "emulate.tokens_per_s=600"], "spare")
+
+    def newest() -> dict[str, Any]:
+        return committed_steps(bench.folder, "spare")[-1]
+
+    wait_for(lambda: committed(bench.folder, "spare") > 0, 120, "the first step")
+    (worked,) = [name for name, stage in newest()["stages"].items() if stage == 1 and newest()["counted"][name]]
+    wait_for(lambda: list(newest()["stages"].values()).count(1) == 2, 120, "the spare of stage 1")
+    before = newest()
+    (spare,) = [name for name, stage in before["stages"].items() if stage == 1 and name != worked]
+    assert before["counted"][spare] == []
+    subprocess.run([sys.executable, "-c", REMOVE, cluster.address, "spare", worked], check=True, capture_output=True)
+    wait_for(lambda: len(newest()["counted"].get(spare, [])) == 4, 120, "the first step that the spare counted")
+    told = newest()["step"]
+    wait_for(lambda: newest()["step"] > told + 2, 60, "three more steps")
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=60)
+    report = bench.report("spare")
+    done = len(report["steps"])
+    assert told < done <= steps and report["totals"]["outcome"] in ("stopped", "finished")
+    assert [text for text in problems(report, reference, done, 4) if "it ended as stopped" not in text] == []
     assert report["totals"]["steps_lost"] == 0
-    spare = next(text.split()[0] for text in details(report, "assigned") if "stage 1 as a spare" in text)
-    counted = {step["step"]: step["counted"].get(spare, []) for step in report["steps"]}
-    assert not any(counted[step] for step in range(50)) and len(counted[74]) == 4
     assert bench.orphans() == 0
 
 
