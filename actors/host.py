@@ -22,6 +22,7 @@ from actors.faults.log import FaultLog
 
 if TYPE_CHECKING:
     from actors.node import Node
+    from actors.peers import MeshTransport
     from actors.records import MeshStatus
     from actors.spec import ParticipantSpec
 
@@ -30,7 +31,7 @@ LEASE_S = 10.0
 """The driver asks several times a second; when it has not asked for this long, a participant writes the report."""
 LINGER_S = 12.0
 """After the end the actor stays this long for whoever wants to know how it ended."""
-LOCK = "lock"
+LOCK, PORT = "lock", "port"
 LOCK_TRIES, LOCK_S = 40, 0.5
 """An earlier process of the participant has so many chances to be gone."""
 ALONE_S = 60.0
@@ -146,8 +147,20 @@ class Host:
             ),
         )
         host = ray.util.get_node_ip_address() if spec.host == "auto" else spec.host
-        self._address = await self._node.transport.listen(host, spec.port)
+        self._address = await self._listen_at(host, self._node.transport)
         return self._address
+
+    async def _listen_at(self, host: str, transport: MeshTransport) -> str:
+        """Where others know us, if that can be had: after all have died at once nobody could tell them a new port."""
+        kept, spec = Path(self._spec.folder) / PORT, self._spec
+        if spec.port:
+            return await transport.listen(host, spec.port)
+        with contextlib.suppress(OSError, ValueError, OverflowError):
+            return await transport.listen(host, int(kept.read_text()))
+        address = await transport.listen(host, 0)
+        with contextlib.suppress(OSError):
+            kept.write_text(address.rpartition(":")[2])
+        return address
 
     async def start(self, first: list[str]) -> None:
         """Find the mesh through the first addresses, and begin; the shards are built in the background."""

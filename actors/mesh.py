@@ -20,8 +20,8 @@ from actors.membership.statements import Card, Notary, RefusedError
 from actors.membership.view import GossipView
 
 log = logging.getLogger("tessera.mesh")
-SAVE_S = 5.0
-"""Incarnation and addresses are written at most this often."""
+SAVE_S, SAVE_FRESH_S = 5.0, 1.0
+"""Incarnation and addresses are written at most this often; the second where somebody came or went since."""
 KEPT_ADDRESSES = 64
 THROUGHPUT_S, THROUGHPUT_SHARE = 30.0, 0.2
 """The measured speed is told to the others at most this often, and when it changed by this share."""
@@ -75,6 +75,8 @@ class Mesh:
         self._profile = profile
         self._known = saved.addresses
         self._saved_at = -SAVE_S
+        self._fresh = False
+        """Somebody came or went since addresses were kept last."""
         self._throughput_at = -THROUGHPUT_S
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -154,10 +156,12 @@ class Mesh:
                 case events.Contact(address, message):
                     self._links.contact(address, encode(message))
                 case events.Changed(peer, what):
+                    self._fresh = True
                     self.changed.set()
                     self._changed(peer, what)
                 case events.Note(kind, _, detail):
                     self._note(kind, detail)
+        self._save_when_due()
         self._arm()
 
     def _arm(self) -> None:
@@ -175,12 +179,16 @@ class Mesh:
             self._arm()
             return
         self._handle(events.Tick())
-        if self._loop.time() - self._saved_at > SAVE_S:
+
+    def _save_when_due(self) -> None:
+        """At once when the first others are found: who is killed right afterwards has to find them again."""
+        age = self._loop.time() - self._saved_at
+        if age > SAVE_S or (self._fresh and (age > SAVE_FRESH_S or not self._known)):
             self._save()
 
     def _save(self) -> None:
         """Keep the incarnation and some addresses of others, so that a restart finds the mesh without its founders."""
-        self._saved_at = self._loop.time()
+        self._saved_at, self._fresh = self._loop.time(), False
         if self._folder is None:
             return
         live = [self.core.records[peer] for peer in self.core.live[:KEPT_ADDRESSES]]

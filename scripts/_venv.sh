@@ -13,8 +13,9 @@ ensure_venv() { # ensure_venv EXTRA
     stamp=".venv/tessera-installed"
     if ! grep -qxF "$wanted" "$stamp" 2>/dev/null; then
         echo "Installing into .venv (a few minutes the first time) ..."
-        # The CPU build of torch is enough here, and a local one is taken where pip is told of it.
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check -e ".${1:+[$1]}"
+        # The CPU build of torch is enough here, and a local one is taken where pip is told of it. Modules are
+        # compiled when they are imported first, which few of them ever are.
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -e ".${1:+[$1]}"
         echo "$wanted" >>"$stamp"
     fi
     export PATH="$PWD/.venv/bin:$PATH"

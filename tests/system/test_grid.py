@@ -34,8 +34,8 @@ SILENCES = [
     Cell("shard process", Phase.DECIDED, "SIGSTOP 20 s"),
 ]
 RUNS: dict[str, tuple[list[Cell], int, int, set[str]]] = {
-    "kills": (KILLS, 18, 205, {"view", "shards", "donates"}),
-    "silences": (SILENCES, 30, 150, {"view", "dead"}),
+    "kills": (KILLS, 18, 190, {"view", "shards", "donates"}),
+    "silences": (SILENCES, 30, 130, {"view", "dead"}),
 }
 """Cells that happen one after the other in one run: steps between them, steps of the run, and what it must tell of."""
 
