@@ -191,13 +191,12 @@ class Host:
         self._asked_at = time.monotonic()
         node = self._node
         if node is None:
-            return {"phase": "starting", "failure": "", "records": [], "events": [], "pid": os.getpid()}
+            return {"phase": "starting", "failure": "", "records": [], "events": []}
         return {
             "phase": node.phase(),
             "failure": node.failure,
             "records": [record for record in node.journal.records if (record.era, record.step) >= (era, step)],
             "events": [(number, item) for number, item in node.journal.events if number > event],
-            "pid": os.getpid(),
         }
 
     def stop(self, reason: str) -> None:

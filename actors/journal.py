@@ -26,8 +26,9 @@ class Journal:
         self.records: deque[CommitRecord] = deque(maxlen=RECORDS)
         """Newest last."""
         self.events: deque[tuple[int, Event]] = deque(maxlen=EVENTS)
-        """Each with its number, counted from 1; newest last."""
-        self._count = 0
+        """Each with its number; newest last."""
+        self._count = time.time_ns() // 1_000_000
+        """Of the newest event. Begins at the clock, so that it goes on above what earlier processes have counted."""
         self.ended_at: float | None = None
         """Monotonic clock in seconds when the run ended here; None before."""
         self._failure = ""

@@ -176,7 +176,6 @@ class _Watch:
         self._answered_at = time.monotonic()
         self._phases: dict[int, str] = {}
         self._seen_events: dict[int, int] = {}
-        self._pids: dict[int, int] = {}
         self._records: dict[tuple[int, int], CommitRecord] = {}
         """(Era, step) -> record that was not handed over yet."""
         self._era, self._step = 0, max(0, config.checkpoint.resume_commit)
@@ -241,8 +240,6 @@ class _Watch:
         except ray.exceptions.RayActorError:
             self._lost(number, "its mesh process died")
             return
-        if answer["pid"] != self._pids.get(number):
-            self._pids[number], self._seen_events[number] = answer["pid"], 0
         self._answered_at = time.monotonic()
         self._phases[number] = answer["phase"]
         for record in answer["records"]:

@@ -76,6 +76,8 @@ class Alarms:
                 self._standing.ask_in()
             case ("depart",):
                 self._tenure.ask_out()
+            case ("farewell",):
+                self._tenure.go()
             case (name,):
                 self._leader.overdue(name, text)
 

@@ -285,6 +285,7 @@ class Participant:
             case Abort(reason, stopped):
                 context.fail(reason, stopped=stopped, tell=False)
             case ballots.Decided(decision):
+                self._tenure.heard(peer, decision)
                 self._transition.take(decision)
             case ballots.Fetch(slot):
                 self._council.inform(peer, slot)

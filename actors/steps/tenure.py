@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from actors.steps import ballots
@@ -10,6 +11,9 @@ from actors.steps.context import Context
 from actors.steps.effects import Departed, Serve
 from actors.steps.holdings import Holdings
 from actors.steps.standing import Standing
+
+FAREWELL_BEATS = 4
+"""Whoever goes waits so long for the last of those who stay, once any of them knows that it goes."""
 
 
 class Tenure:
@@ -23,6 +27,11 @@ class Tenure:
 
     def __init__(self, context: Context, holdings: Holdings, standing: Standing) -> None:
         self._context, self._holdings, self._standing = context, holdings, standing
+        self._parting = math.inf
+        """Since when nothing is awaited of us."""
+        self._aware: set[str] = set()
+        """Who has said since then that it knows."""
+        self._gone = False
 
     def decided(self, decision: Decision) -> None:
         """Take another stage, if the log gives us one."""
@@ -46,13 +55,57 @@ class Tenure:
             self._standing.ask_in()
 
     def go(self) -> bool:
-        """Leave, if we want to and nothing is awaited of us; returns whether we have."""
+        """Leave, if we want to and nothing is awaited of us; returns whether we do.
+
+        Not before those who stay have said that they know the decision that lets us go: it may have been made by the
+        votes of those who go, and then nobody else could tell of it, or agree on another one.
+        """
         context = self._context
+        if self._gone:
+            return True
         if not context.leaving or context.agreement.votes or self._standing.needed:
+            self._parting = math.inf
             return False
-        context.waits.clear()
-        context.out.append(Departed(f"{context.me.name} has left the run"))
+        if self._parting == math.inf:
+            self._parting, self._aware = context.now, set()
+            context.waits.clear()
+        self._part()
         return True
+
+    def heard(self, peer: str, decision: Decision) -> None:
+        """Somebody says which decision is the newest that it knows."""
+        if self._parting < math.inf and not self._gone and decision.slot >= self._context.decision.slot:
+            self._aware.add(peer)
+            if self._nobody_is_awaited():
+                self._depart()
+
+    def _part(self) -> None:
+        context = self._context
+        if self._nobody_is_awaited():
+            self._depart()
+            return
+        slot = context.decision.slot
+        for peer in self._unaware():
+            context.send(peer, ballots.Decided(context.decision))
+            context.send(peer, ballots.Fetch(slot - 1))  # the answer says whether it has come
+        context.waits.after(context.now, ("farewell",), context.setup.beat_s, "")
+
+    def _unaware(self) -> list[str]:
+        context = self._context
+        return [m.peer_id for m in context.view.members if m.peer_id in context.usable - self._aware]
+
+    def _nobody_is_awaited(self) -> bool:
+        setup, waited = self._context.setup, self._context.now - self._parting
+        if self._context.decision.slot < 0:
+            return True
+        if self._aware:
+            return not self._unaware() or waited >= FAREWELL_BEATS * setup.beat_s
+        return waited >= setup.floor_s
+
+    def _depart(self) -> None:
+        self._gone = True
+        self._context.waits.clear()
+        self._context.out.append(Departed(f"{self._context.me.name} has left the run"))
 
     def ask_out(self) -> None:
         """Tell everybody that we want to go, and again after a while."""

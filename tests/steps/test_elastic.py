@@ -10,16 +10,18 @@ import pytest
 
 from actors.steps import assignment, averaging_round, balance, change, effects, events
 from actors.steps.balance import best_move
+from actors.steps.ballots import Decided
 from actors.steps.context import Context
 from actors.steps.follower import Follower
 from actors.steps.survey import Survey
+from actors.steps.tenure import Tenure
 from orchestrator.simulation import elastic_seeds
 from orchestrator.simulation.elastic_world import ElasticWorld
 from orchestrator.simulation.exact_model import NOISE, parameter_hash
 from orchestrator.simulation.faults import Fault
 from orchestrator.simulation.seeds import many
 from orchestrator.simulation.trace import Trace, Violation
-from orchestrator.simulation.world import Node
+from orchestrator.simulation.world import Condition, Node
 
 WORKERS = Survey.workers
 SEEDS = int(os.environ.get("TESSERA_ELASTIC_SEEDS", "400"))
@@ -185,6 +187,35 @@ def test_the_last_of_a_stage_stays_until_another_one_has_come() -> None:
     left = next(at for at, detail in views if "without s1r0" in detail)
     came = next(at for at, detail in views if "with new" in detail)
     assert left > came
+
+
+def all_wish_to_go(seed: int) -> bool:
+    """Two of four may go, and the first word of the decision that says so is lost on its way to those who stay."""
+    lost: set[tuple[str, str]] = set()
+
+    def lose(name: str, effect: Any) -> list[Any]:
+        if not isinstance(effect, effects.Send) or not isinstance(effect.message, Decided):
+            return [effect]
+        going = name not in {member.name for member in effect.message.decision.members}
+        if not going or (name, effect.to) in lost:
+            return [effect]
+        lost.add((name, effect.to))
+        return []
+
+    world = ElasticWorld(seed, (2, 2), None, Trace(), steps=20, max_share=0.7, meddle=lose)
+    for name in ("s0r0", "s0r1", "s1r0", "s1r1"):
+        world.kernel.at(6.0 + seed / 10, world.begin, Fault(6.0, "leave", (name,), 0.0))
+    try:
+        well = world.settle(300) == ""
+    except Violation:
+        return False
+    return well and sum(node.condition is Condition.UP for node in world.nodes.values()) == 2
+
+
+def test_who_goes_makes_sure_that_those_who_stay_know_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert all(all_wish_to_go(seed) for seed in range(10))
+    monkeypatch.setattr(Tenure, "_nobody_is_awaited", lambda self: True)
+    assert not all(all_wish_to_go(seed) for seed in range(10))
 
 
 def test_a_newcomer_without_enough_memory_is_told_so_once_and_costs_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import os
 import re
@@ -12,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import psutil
 import pytest
 
 from orchestrator.bench_elastic import Bench
@@ -40,14 +42,20 @@ def details(report: dict[str, Any], kind: str) -> list[str]:
 
 
 def test_wait_the_run_returns_to_what_was_kept_and_ends_as_undisturbed(cluster: Cluster) -> None:
-    """Two participants, a majority of two: the vote of the one that dies is on its disk, as is its state."""
+    """Everybody is killed at once: votes, states and each other's addresses are on their disks."""
     bench = Bench(cluster.address, cluster.keeper, cluster.output)
     settings = [*SETTINGS, "layout.replicas=1", "train.steps=16"]
     reference = bench.run("reference", settings, "returns-plain")
-    report = bench.run("simulate", [*settings, "faults=[kill stage-1 at step 10]"], "returns", seconds=240)
+    running = bench.start("simulate", settings, "returns")
+    wait_for(lambda: committed(bench.folder, "returns") >= 9, 120, "step 9")
+    for process in bench.actors():
+        with contextlib.suppress(psutil.Error):  # it may have died with another one
+            process.kill()
+    running.communicate(timeout=240)
+    report = bench.report("returns")
     assert problems(report, reference, 16, 4) == []
-    found = {re.search(r"up step (\d+) and returns to commit (\d+)", text) for text in details(report, "returned")}
-    step, commit = next((int(match[1]), int(match[2])) for match in found if match is not None)
+    found = [re.search(r"up step (\d+) and returns to commit (\d+)", text) for text in details(report, "returned")]
+    step, commit = max((int(match[1]), int(match[2])) for match in found if match is not None)
     assert commit % 4 == 0 and report["totals"]["steps_lost"] == step - commit > 0
     assert {row["step"]: row["era"] for row in report["steps"]} == {n: int(n >= commit) for n in range(16)}
     assert bench.orphans() == 0
@@ -63,18 +71,27 @@ def test_stop_the_run_ends_and_says_why(cluster: Cluster) -> None:
     assert bench.orphans() == 0
 
 
-REMOVE = """
+PROCESS = """
 import sys, ray
 from ray.util import list_named_actors
 ray.init(address=sys.argv[1], namespace="tessera", log_to_driver=False, logging_level="ERROR")
 names = [one["name"] for one in list_named_actors(all_namespaces=True)]
-(name,) = [name for name in names if name.count("/") == 3 and name.split("/")[2:] == sys.argv[2:]]
-ray.kill(ray.get_actor(name), no_restart=True)
+(name,) = [name for name in names if f"/{sys.argv[2]}/" in name and name.endswith(f"/{sys.argv[3]}")]
+print("pid", ray.get(ray.get_actor(name).audit.remote(), timeout=30)["pid"])
 """
 
 
+def mesh_process(cluster: Cluster, run_id: str, name: str) -> psutil.Process:
+    """The process of a participant's mesh actor."""
+    command = [sys.executable, "-c", PROCESS, cluster.address, run_id, name]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=90)
+    found = re.search(r"pid (\d+)", done.stdout)
+    assert found is not None, done.stdout + done.stderr
+    return psutil.Process(int(found[1]))
+
+
 def test_spare_goes_on_with_the_stage_and_no_step_is_lost(cluster: Cluster) -> None:
-    """The only other one of its stage is ended for good as soon as the spare follows."""
+    """The only other one of its stage is killed as soon as the spare follows."""
     bench, steps = Bench(cluster.address, cluster.keeper, cluster.output), 150
     settings = [*SETTINGS, f"train.steps={steps}", "layout.replicas=1", "train.lost_stage=spare", "layout.spares=1"]
     reference = bench.run("reference", settings, "spare-plain")
@@ -89,7 +106,7 @@ def test_spare_goes_on_with_the_stage_and_no_step_is_lost(cluster: Cluster) -> N
     before = newest()
     (spare,) = [name for name, stage in before["stages"].items() if stage == 1 and name != worked]
     assert before["counted"][spare] == []
-    subprocess.run([sys.executable, "-c", REMOVE, cluster.address, "spare", worked], check=True, capture_output=True)
+    mesh_process(cluster, "spare", worked).kill()
     wait_for(lambda: len(newest()["counted"].get(spare, [])) == 4, 120, "the first step that the spare counted")
     told = newest()["step"]
     wait_for(lambda: newest()["step"] > told + 2, 60, "three more steps")
