@@ -26,7 +26,7 @@ from actors.steps.context import Context, StepSetup
 from actors.steps.council import Council
 from actors.steps.donor import Donor
 from actors.steps.early import Early
-from actors.steps.effects import Effect, KeepVote
+from actors.steps.effects import Effect, Failed, KeepVote
 from actors.steps.events import Event
 from actors.steps.follower import Follower
 from actors.steps.holdings import Holdings
@@ -212,6 +212,10 @@ class Participant:
                 message, payload = context.inbox.pop(0)
                 self._receive(context.me.peer_id, message, payload)
         effects, context.out = context.out, []
+        failed = next((place for place, effect in enumerate(effects, 1) if isinstance(effect, Failed)), None)
+        if failed is not None:  # what the rest of this event has led to is of no use any more
+            del effects[failed:]
+            context.waits.clear()
         return [*self._vote_to_keep(), *effects]
 
     def _vote_to_keep(self) -> list[Effect]:
