@@ -90,8 +90,9 @@ class Report:
     """It follows its stage without working, as long as others work."""
     era: int = 0
     """How often the run had returned to an earlier commit, as far as it knows."""
-    routes: dict[int, Route] = field(default_factory=dict)
-    """Training microbatches that it drives or that are under way with it -> by which route, as far as it knows."""
+    routes: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    """Training microbatches that it drives or that are under way with it -> by which route, as far as it knows: numbers
+    of members of the view, -1 for nobody."""
 
 
 @dataclass(frozen=True)
@@ -195,8 +196,9 @@ class Plan:
     """Who holds the step's parameters and can serve its stage."""
     partial: dict[int, Route]
     """Microbatches to be driven again -> who has counted them already. Those serve the repeat, and count nothing."""
-    routes: dict[int, Route]
-    """Microbatches that may be under way -> through whom. These may count them yet, so they go the same way again."""
+    routes: dict[int, tuple[int, ...]]
+    """Microbatches that may be under way -> through whom, as in `Report`. These may count them yet, so they go the same
+    way again."""
     reset: tuple[str, ...]
     """Who must forget what it counted in this step, because somebody else has counted some of it, too."""
 

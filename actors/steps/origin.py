@@ -69,7 +69,8 @@ class Origin:
                 self._context.send(self._context.leader.peer_id, self._done[key])
         drivers = self._context.drivers
         self.routes = {i: route for i, route in self.routes.items() if drivers.get(i, mine) == mine}
-        self._partial, self._planned, self._reset = dict(plan.partial), dict(plan.routes), plan.reset
+        self._planned = {i: self._context.view.route(places) for i, places in plan.routes.items()}
+        self._partial, self._reset = dict(plan.partial), plan.reset
         self._queue = deque(key for key in wanted if key not in self._flying and key not in self._done)
         self.redirect(plan.reset)
         self._fill()

@@ -43,8 +43,12 @@ class Standing:
             {f"{history}/{commit}": why for (history, commit), why in list(context.unusable.items())[-MOST_TOLD:]},
             context.spare,
             len(context.decision.returns),
-            {**self._hop.routes, **self._origin.routes} if context.ready else {},
+            self._routes() if context.ready else {},
         )
+
+    def _routes(self) -> dict[int, tuple[int, ...]]:
+        view = self._context.view
+        return {index: view.places(route) for index, route in {**self._hop.routes, **self._origin.routes}.items()}
 
     def unreachable(self) -> tuple[str, ...]:
         """Members that cannot be reached from here."""

@@ -8,7 +8,6 @@ from collections.abc import Collection
 from actors.steps.ballots import Report
 from actors.steps.context import Context
 from actors.steps.ledger import Ledger
-from actors.steps.messages import Route
 
 
 class Survey:
@@ -74,16 +73,17 @@ class Survey:
         able = [peer for peer in self.able() if self.reports[peer].data_ok]
         return [peer for peer in able if self.stage_of(peer) == 0] or able
 
-    def routes(self, indices: Collection[int]) -> dict[int, Route]:
+    def routes(self, indices: Collection[int]) -> dict[int, tuple[int, ...]]:
         """By which routes microbatches may be under way: a member knows best of its own stage."""
         context = self._context
-        found: dict[int, list[str]] = {}
+        found: dict[int, list[int]] = {}
         for own in (True, False):
             for peer, report in sorted(self.reports.items()):
+                (me,) = context.view.places([peer])
                 for index in report.routes.keys() & indices if report.held == context.step else ():
-                    route = found.setdefault(index, [""] * context.setup.stages)
+                    route = found.setdefault(index, [-1] * context.setup.stages)
                     for stage, hop in enumerate(report.routes[index][: len(route)]):
-                        if not route[stage] and (hop == peer) == own:
+                        if route[stage] < 0 and (hop == me) == own:
                             route[stage] = hop
         return {index: tuple(route) for index, route in sorted(found.items())}
 

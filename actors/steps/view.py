@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -74,6 +74,19 @@ class CommittedView:
     def replicas(self, stage: int) -> tuple[Voter, ...]:
         """Members that serve `stage`, ordered by peer id."""
         return tuple(member for member in self.members if member.stage == stage)
+
+    def places(self, route: Sequence[str]) -> tuple[int, ...]:
+        """A route as numbers of members, which are shorter to send; -1 for nobody, or somebody else."""
+        return tuple(self._number.get(peer_id, -1) for peer_id in route)
+
+    def route(self, places: Sequence[int]) -> tuple[str, ...]:
+        """The route that these numbers say; empty names for nobody."""
+        members = self.members
+        return tuple(members[place].peer_id if 0 <= place < len(members) else "" for place in places)
+
+    @cached_property
+    def _number(self) -> dict[str, int]:
+        return {member.peer_id: number for number, member in enumerate(self.members)}
 
     def owner(self, slot: int, ballot: int) -> Voter:
         """Who may lead with that ballot: members take turns, from another one in every slot."""
