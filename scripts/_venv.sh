@@ -2,7 +2,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-ensure_venv() { # ensure_venv EXTRA
+ensure_venv() { # ensure_venv EXTRA [OPTION OF PIP ...]
     local python="${PYTHON:-python3}" stamp wanted
     if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
         echo "Tessera needs Python 3.11 or newer; set PYTHON to one (this is $("$python" --version 2>&1))." >&2
@@ -13,9 +13,8 @@ ensure_venv() { # ensure_venv EXTRA
     stamp=".venv/tessera-installed"
     if ! grep -qxF "$wanted" "$stamp" 2>/dev/null; then
         echo "Installing into .venv (a few minutes the first time) ..."
-        # The CPU build of torch is enough here, and a local one is taken where pip is told of it. Modules are
-        # compiled when they are imported first, which few of them ever are.
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -e ".${1:+[$1]}"
+        # The CPU build of torch is enough here, and a local one is taken where pip is told of it.
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check "${@:2}" -e ".${1:+[$1]}"
         echo "$wanted" >>"$stamp"
     fi
     export PATH="$PWD/.venv/bin:$PATH"

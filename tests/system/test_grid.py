@@ -31,11 +31,10 @@ KILLS = [
 SILENCES = [
     Cell("step leader", Phase.FORWARD, "SIGSTOP 20 s"),
     Cell("two at once", Phase.PREPARED, "links cut 20 s"),
-    Cell("shard process", Phase.DECIDED, "SIGSTOP 20 s"),
 ]
 RUNS: dict[str, tuple[list[Cell], int, int, set[str]]] = {
-    "kills": (KILLS, 18, 190, {"view", "shards", "donates"}),
-    "silences": (SILENCES, 30, 130, {"view", "dead"}),
+    "kills": (KILLS, 16, 172, {"view", "shards", "donates"}),
+    "silences": (SILENCES, 30, 96, {"view", "dead"}),
 }
 """Cells that happen one after the other in one run: steps between them, steps of the run, and what it must tell of."""
 
