@@ -22,6 +22,7 @@ from checkpoint.writer import WriteSizes
 from sharding.config import ModelConfig, OptimizerConfig
 from sharding.engine import EngineSpec, StageEngine
 from sharding.partition import partition
+from tests.sharding.ranks import end_rank
 
 MODEL = ModelConfig(width=32, layers=4, heads=4, kv_heads=2, ffn=48, vocab_size=64)
 STEPS, MORE, PARTS, ID = 3, 3, 2, CheckpointId(0, 3)
@@ -110,7 +111,7 @@ def main(folder: Path, optimizer: str) -> None:
             assert [engine.parameter_hash() for engine in others] == hashes, "other bits on the same layout"
         worst = max(abs(a - b) / b for a, b in zip(losses, expected, strict=True))
         assert worst < (1e-5 if optimizer == "sgd" else 1e-4), f"{stages} stages, ZeRO {zero}: off by {worst}"
-    sys.stdout.write("resumed\n")
+    end_rank({"resumed": True})
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ python -m tests.sharding.engine_worker RANK WORLD RENDEZVOUS OPTIMIZER
 
 from __future__ import annotations
 
-import json
 import sys
 
 import numpy as np
@@ -19,6 +18,7 @@ from sharding.optimizer import build_optimizer, set_learning_rate
 from sharding.partition import partition, stage_parameters
 from sharding.schedule import learning_rate
 from sharding.stage import whole_model
+from tests.sharding.ranks import end_rank
 
 MODEL = ModelConfig(vocab_size=64, width=32, layers=4, heads=4, kv_heads=2, ffn=48)
 STEPS, MICROBATCHES, BATCH, TOKENS = 4, 4, 2, 8
@@ -157,7 +157,7 @@ def main() -> None:
         wrong.train(step, idle=step == idle_step, double=step == 1)
     out["double"] = wrong.error(parameters)
     out["constructed_before"] = constructed_before
-    sys.stdout.write("\n" + json.dumps(out) + "\n")
+    end_rank(out)
 
 
 if __name__ == "__main__":

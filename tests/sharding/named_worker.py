@@ -8,7 +8,6 @@ saved on the first ZeRO stage on the second. Each prints, for every pair, the lo
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from sharding.config import ModelConfig, OptimizerConfig
 from sharding.engine import EngineSpec, StageEngine
 from sharding.named import StateSlice
 from sharding.partition import StageSpec, whole_stage
+from tests.sharding.ranks import end_rank
 
 STEPS, MORE = 3, 2
 
@@ -115,9 +115,7 @@ def main() -> None:
         out = {str(zero): write(zero, build_on, Path(folder), int(rank)) for zero in range(4)}
     else:
         out = {pair: read(int(pair[0]), int(pair[2]), build_on, Path(folder)) for pair in pairs.split(",")}
-    sys.stdout.write("\n" + json.dumps(out) + "\n")
-    torch.distributed.barrier()
-    torch.distributed.destroy_process_group()
+    end_rank(out)
 
 
 if __name__ == "__main__":
