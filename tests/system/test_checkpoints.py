@@ -54,7 +54,7 @@ def test_kills_while_it_is_written_and_a_lost_stage_that_rolls_back(cluster: Clu
 
 def test_all_die_at_once_and_the_run_is_taken_up(cluster: Cluster, tmp_path: Path) -> None:
     bench = Bench(cluster.address, cluster.keeper, cluster.output)
-    settings = [*SETTINGS, *SGD, "layout.replicas=2", "emulate.tokens_per_s=600", "train.steps=14"]
+    settings = [*SETTINGS, *SGD, "layout.replicas=1", "emulate.tokens_per_s=600", "train.steps=14"]
     reference = bench.run("reference", settings, "all-plain")
     saving = [f"checkpoint.url={tmp_path}", "checkpoint.every=3"]
     running = bench.start("simulate", [*settings, *saving], "all")
