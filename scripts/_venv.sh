@@ -1,6 +1,7 @@
 # Sourced by the other scripts: goes to the project's folder and sees that .venv holds the project with the wanted extra.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+unset PYTHONDONTWRITEBYTECODE # or every process of a run compiles all that it imports
 
 ensure_venv() { # ensure_venv EXTRA [OPTION OF PIP ...]
     local python="${PYTHON:-python3}" stamp wanted
