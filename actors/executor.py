@@ -64,7 +64,8 @@ class Executor:
                 self._journal.note(kind, detail)
             case effects.Committed(record):
                 self._journal.records.append(record)
-                self._mesh.tell_throughput(record.throughput.get(self._mesh.core.record.name, 0.0))
+                if speed := record.throughput.get(self._mesh.core.record.name):
+                    self._mesh.tell_throughput(speed)
             case effects.Serve(stage):
                 self._serve(stage)
             case effects.Departed(reason):

@@ -46,7 +46,7 @@ class Journal:
         """The run is over here before it began; stopped: a person wants it."""
         self._stopped = self._stopped or stopped
         self._failure = reason
-        self.note("failed", reason)
+        self.note("stopped" if stopped else "failed", reason)
         self.ended_at = time.monotonic()
 
     def failed(self, reason: str, *, stopped: bool) -> None:
