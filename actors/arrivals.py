@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from actors.admission import Admission
+from actors.gossip_arrivals import GossipArrivals
 from actors.mesh import Mesh
 from actors.peers import Peers
 from actors.steps import events
@@ -12,10 +13,10 @@ from actors.transport.base import Array, TensorSpec
 
 
 class Arrivals:
-    """Implements `TransportEvents` and `GossipEvents`.
+    """Implements `TransportEvents`, and has in `gossip` what implements `GossipEvents`.
 
     A transport listens before the participant has its mesh. Until `connect` there are no members, and what is heard of
-    links and gossip has no effect; whoever spoke speaks again.
+    links has no effect.
 
     Args:
         admission: which tensors are expected.
@@ -32,14 +33,13 @@ class Arrivals:
         note: Callable[[str, str], None],
     ) -> None:
         self._admission, self._stamp, self._tell, self._note = admission, stamp, tell, note
-        self._mesh: Mesh | None = None
+        self.gossip = GossipArrivals()
         self._peers: Peers | None = None
 
     def connect(self, mesh: Mesh, peers: Peers) -> None:
         """Pass on what arrives from now on."""
-        self._mesh, self._peers = mesh, peers
-
-    # TransportEvents
+        self._peers = peers
+        self.gossip.connect(mesh, peers.nobody_listens)
 
     def on_message(self, peer_id: str, message: object, tensors: tuple[Array, ...]) -> None:
         """A message of a member."""
@@ -62,22 +62,3 @@ class Arrivals:
     def on_refused(self, reason: str, detail: str) -> None:
         """Something was refused and changed nothing."""
         self._note("refused", f"{reason}: {detail}")
-
-    # GossipEvents
-
-    def on_gossip(self, peer_id: str, data: bytes) -> None:
-        """A message of a member's core."""
-        if self._mesh is not None:
-            self._mesh.on_gossip(peer_id, data)
-
-    def on_gossip_broken(self, peer_id: str) -> None:
-        """A gossip link ended, not on purpose."""
-        if self._mesh is not None:
-            self._mesh.on_gossip_broken(peer_id)
-
-    def on_gossip_unreachable(self, peer_id: str, address: str, refused: bool) -> None:
-        """A gossip link did not form."""
-        if self._peers is not None and refused and peer_id:
-            self._peers.nobody_listens(peer_id, address.removeprefix("tcp:"))
-        if self._mesh is not None:
-            self._mesh.on_gossip_unreachable(peer_id, address, refused)

@@ -143,7 +143,7 @@ class Host:
                 arrivals,
                 profile,
                 shape if shaped else None,
-                gossip=arrivals,
+                gossip=arrivals.gossip,
             ),
         )
         host = ray.util.get_node_ip_address() if spec.host == "auto" else spec.host

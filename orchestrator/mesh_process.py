@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from actors.gossip_arrivals import GossipArrivals
 from actors.membership.profile import MEMBERSHIP_PROFILES
 from actors.membership.statements import Card, Notary, State
 from actors.membership.view import state_of
@@ -36,7 +37,8 @@ class MeshProcess:
     def __init__(self, folder: Path, run_id: str, profile: str, stage: int) -> None:
         self._identity = Identity.load_or_create(folder)
         self._folder, self._run_id, self._profile, self._stage = folder, run_id, profile, stage
-        self._transport = TcpTransport(self._identity, run_id, build_registry(), self, PROFILES[profile], gossip=self)
+        self._gossip, registry = GossipArrivals(), build_registry()
+        self._transport = TcpTransport(self._identity, run_id, registry, self, PROFILES[profile], gossip=self._gossip)
         self._mesh: Mesh | None = None
 
     async def run(self) -> None:
@@ -56,6 +58,7 @@ class MeshProcess:
             self._changed,
             lambda kind, detail: say("note", kind=kind, detail=detail),
         )
+        self._gossip.connect(self._mesh)
         say("listening", address=address, peer=self._identity.peer_id, name=name)
         reader = asyncio.StreamReader()
         loop = asyncio.get_running_loop()
@@ -107,22 +110,7 @@ class MeshProcess:
         record = self._mesh.core.records.get(peer_id)
         say("changed", name=record.name if record else peer_id[:8], what=what)
 
-    # TransportEvents and GossipEvents
-
-    def on_gossip(self, peer_id: str, data: bytes) -> None:
-        """A message of a member's core."""
-        if self._mesh is not None:
-            self._mesh.on_gossip(peer_id, data)
-
-    def on_gossip_broken(self, peer_id: str) -> None:
-        """A link ended, not on purpose."""
-        if self._mesh is not None:
-            self._mesh.on_gossip_broken(peer_id)
-
-    def on_gossip_unreachable(self, peer_id: str, address: str, refused: bool) -> None:
-        """A link did not form."""
-        if self._mesh is not None:
-            self._mesh.on_gossip_unreachable(peer_id, address, refused)
+    # TransportEvents
 
     def on_message(self, peer_id: str, message: object, tensors: tuple[Array, ...]) -> None:
         """Nobody sends any here."""
