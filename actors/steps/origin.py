@@ -163,7 +163,7 @@ class Origin:
             able = [counted]
         elif before in able and before not in self._reset:
             able = [before]
-        elif stage == 0 and context.me.peer_id in able and index not in self._partial:
+        elif stage == 0 and context.me.peer_id in able and not (train and index in self._partial):
             able = [context.me.peer_id]
         elif before and before not in able:
             able = [context.substitute(stage, index)]
