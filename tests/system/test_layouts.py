@@ -76,6 +76,9 @@ def test_twenty_steps_and_twenty_are_forty(cluster: Cluster, tmp_path: Path, rep
     assert same["totals"]["outcome"] == "finished", same["totals"]["failure"]
     assert [step["step"] for step in same["steps"]] == list(range(20, 40))
     assert relative_error(same, after(whole, 20)) < 1e-5
+    if replicas == 2:
+        reference = bench.run("reference", settings, f"{name}-plain", seconds=120)
+        assert relative_error(whole, reference) < 1e-5 and relative_error(same, after(reference, 20)) < 1e-5
     if replicas == 1:
         assert losses(same) == losses(after(whole, 20))
         assert sorted(same["steps"][-1]["hashes"].values()) == sorted(whole["steps"][-1]["hashes"].values())
@@ -94,7 +97,7 @@ def damage(path: Path) -> None:
 
 
 LAYOUTS = [
-    "layout.stages=2 layout.replicas=1 layout.zero=0",
+    "layout.stages=2 layout.replicas=2 layout.zero=0",
     "layout.stages=4 layout.replicas=1 layout.zero=3",
     "layout.stages=2 layout.replicas=2 layout.zero=0",
     "layout.stages=2 layout.replicas=1 layout.zero=2 layout.devices=2",

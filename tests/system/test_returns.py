@@ -71,27 +71,18 @@ def test_stop_the_run_ends_and_says_why(cluster: Cluster) -> None:
     assert bench.orphans() == 0
 
 
-PROCESS = """
+REMOVE = """
 import sys, ray
 from ray.util import list_named_actors
 ray.init(address=sys.argv[1], namespace="tessera", log_to_driver=False, logging_level="ERROR")
 names = [one["name"] for one in list_named_actors(all_namespaces=True)]
 (name,) = [name for name in names if f"/{sys.argv[2]}/" in name and name.endswith(f"/{sys.argv[3]}")]
-print("pid", ray.get(ray.get_actor(name).audit.remote(), timeout=30)["pid"])
+ray.kill(ray.get_actor(name), no_restart=True)
 """
 
 
-def mesh_process(cluster: Cluster, run_id: str, name: str) -> psutil.Process:
-    """The process of a participant's mesh actor."""
-    command = [sys.executable, "-c", PROCESS, cluster.address, run_id, name]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=90)
-    found = re.search(r"pid (\d+)", done.stdout)
-    assert found is not None, done.stdout + done.stderr
-    return psutil.Process(int(found[1]))
-
-
 def test_spare_goes_on_with_the_stage_and_no_step_is_lost(cluster: Cluster) -> None:
-    """The only other one of its stage is killed as soon as the spare follows."""
+    """The only other one of its stage is ended for good as soon as the spare follows."""
     bench, steps = Bench(cluster.address, cluster.keeper, cluster.output), 150
     settings = [*SETTINGS, f"train.steps={steps}", "layout.replicas=1", "train.lost_stage=spare", "layout.spares=1"]
     reference = bench.run("reference", settings, "spare-plain")
@@ -106,7 +97,7 @@ def test_spare_goes_on_with_the_stage_and_no_step_is_lost(cluster: Cluster) -> N
     before = newest()
     (spare,) = [name for name, stage in before["stages"].items() if stage == 1 and name != worked]
     assert before["counted"][spare] == []
-    mesh_process(cluster, "spare", worked).kill()
+    subprocess.run([sys.executable, "-c", REMOVE, cluster.address, "spare", worked], check=True, timeout=90)
     wait_for(lambda: len(newest()["counted"].get(spare, [])) == 4, 120, "the first step that the spare counted")
     told = newest()["step"]
     wait_for(lambda: newest()["step"] > told + 2, 60, "three more steps")
@@ -117,6 +108,9 @@ def test_spare_goes_on_with_the_stage_and_no_step_is_lost(cluster: Cluster) -> N
     assert told < done <= steps and report["totals"]["outcome"] in ("stopped", "finished")
     assert [text for text in problems(report, reference, done, 4) if "it ended as stopped" not in text] == []
     assert report["totals"]["steps_lost"] == 0
+    counted = {step["step"]: step["counted"].get(spare, []) for step in report["steps"]}
+    assert not any(counted[step] for step in range(before["step"] + 1)) and len(counted[done - 1]) == 4
+    assert not [text for kind in ("leaving", "restart") for text in details(report, kind)], "nobody comes back"
     assert bench.orphans() == 0
 
 
