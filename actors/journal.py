@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 
+from actors.clock import SYSTEM_CLOCK, Clock
 from actors.records import CommitRecord, Event
 from actors.steps.participant import Participant
 
@@ -19,15 +19,16 @@ class Journal:
 
     Args:
         name: of the participant.
+        clock: of its process.
     """
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._name, self._clock = name, clock
         self.records: deque[CommitRecord] = deque(maxlen=RECORDS)
         """Newest last."""
         self.events: deque[tuple[int, Event]] = deque(maxlen=EVENTS)
         """Each with its number; newest last."""
-        self._count = time.time_ns() // 1_000_000
+        self._count = int(clock.wall() * 1000)
         """Of the newest event. Begins at the clock, so that it goes on above what earlier processes have counted."""
         self.ended_at: float | None = None
         """Monotonic clock in seconds when the run ended here; None before."""
@@ -38,7 +39,7 @@ class Journal:
     def note(self, kind: str, detail: str) -> None:
         """Keep an event for whoever asks."""
         self._count += 1
-        self.events.append((self._count, Event(time.time(), kind, self._name, detail)))
+        self.events.append((self._count, Event(self._clock.wall(), kind, self._name, detail)))
 
     # The end
 
@@ -47,23 +48,23 @@ class Journal:
         self._stopped = self._stopped or stopped
         self._failure = reason
         self.note("stopped" if stopped else "failed", reason)
-        self.ended_at = time.monotonic()
+        self.ended_at = self._clock.monotonic()
 
     def failed(self, reason: str, *, stopped: bool) -> None:
         """The run cannot go on; stopped: a person ended it on purpose."""
         self._stopped = stopped
         self.note("stopped" if stopped else "failed", reason)
-        self.ended_at = time.monotonic()
+        self.ended_at = self._clock.monotonic()
 
     def finished(self) -> None:
         """The run is complete."""
         self.note("finished", f"{self._name} has the closing decision")
-        self.ended_at = time.monotonic()
+        self.ended_at = self._clock.monotonic()
 
     def left(self) -> None:
         """The run goes on without this participant."""
         self._left = True
-        self.ended_at = time.monotonic()
+        self.ended_at = self._clock.monotonic()
 
     # How far it is
 

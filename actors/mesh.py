@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import random
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from actors.clock import SYSTEM_CLOCK, Clock
 from actors.membership import events
 from actors.membership.membership import Membership
 from actors.membership.messages import decode, encode
@@ -49,6 +48,8 @@ class Mesh:
         folder: where incarnation and addresses outlive the process; None for nowhere.
         changed: called with (peer id, what) when the view changed.
         note: called with (kind, detail) for a person.
+        clock: of the process.
+        rng: chooses whom to probe and whom to tell; None: seeded by the system.
     """
 
     def __init__(
@@ -60,16 +61,18 @@ class Mesh:
         folder: Path | None,
         changed: Callable[[str, str], None],
         note: Callable[[str, str], None],
+        clock: Clock = SYSTEM_CLOCK,
+        rng: random.Random | None = None,
     ) -> None:
         self._folder = folder
         self._links = links
         self._changed, self._note = changed, note
         self._loop = asyncio.get_running_loop()
         saved = read_saved(folder)
-        life = max(saved.incarnation + 1, int(time.time()))
+        life = max(saved.incarnation + 1, int(clock.wall()))
         self.life = life
         """Number of this process: higher than that of any earlier one of the same identity."""
-        self.core = Membership(card, notary, profile, random.Random(os.urandom(16)), self._loop.time(), life)
+        self.core = Membership(card, notary, profile, rng or random.Random(), self._loop.time(), life)
         self.view = GossipView(self.core)
         """Whom routing may use."""
         self._profile = profile

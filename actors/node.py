@@ -9,21 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
+import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import psutil
 
 from actors.admission import Admission
 from actors.arrivals import Arrivals
 from actors.checkpointing import Checkpointing
+from actors.clock import SYSTEM_CLOCK, Clock
 from actors.executor import Executor
-from actors.faults.inject import injector_for
+from actors.faults.inject import Faults, Victim, injector_for
 from actors.journal import Journal
 from actors.membership.profile import MEMBERSHIP_PROFILES
-from actors.membership.statements import Card, Notary, State
+from actors.membership.statements import Card, Crypto, Notary, State
 from actors.membership.view import complete, missing
 from actors.mesh import Mesh
 from actors.node_status import describe_run
@@ -36,7 +37,6 @@ from actors.steps.ballots import Dismiss, dismissal
 from actors.steps.participant import Participant
 from actors.steps.view import Voter
 from actors.steps.vote import Vote
-from actors.transport.credentials import RunCrypto
 from actors.transport.messages import SOFTWARE
 from actors.workshop import MakeShards, Workshop
 
@@ -47,6 +47,17 @@ STALLED_S = 1.0
 """A timer that rings so late says that this process did not run."""
 
 
+class NodeCrypto(Crypto, Protocol):
+    """Signatures of one identity in its run."""
+
+    @property
+    def credential(self) -> bytes:
+        """The certificate of this identity."""
+
+    def owner_signed(self, body: bytes, signature: bytes) -> bool:
+        """Whether the run's owner signed `body`."""
+
+
 class Node:
     """One participant: transport below, protocol in the middle, shards beside it.
 
@@ -55,11 +66,22 @@ class Node:
     Args:
         spec: the participant.
         make_transport: makes a transport that tells `Arrivals` what it hears, of gossip, too.
+        clock: of the process; its monotonic clock is that of the event loop.
+        rng: chooses whom the mesh probes and tells; None: seeded by the system.
+        make_faults: makes what watches this participant's effects and injects faults; it may return None.
     """
 
-    def __init__(self, spec: ParticipantSpec, make_transport: Callable[[Arrivals], MeshTransport]) -> None:
+    def __init__(
+        self,
+        spec: ParticipantSpec,
+        make_transport: Callable[[Arrivals], MeshTransport],
+        clock: Clock = SYSTEM_CLOCK,
+        rng: random.Random | None = None,
+        make_faults: Callable[[ParticipantSpec, Victim], Faults | None] = injector_for,
+    ) -> None:
         self.spec = spec
-        self.journal = Journal(spec.name)
+        self._clock, self._rng = clock, rng
+        self.journal = Journal(spec.name, clock)
         self._admission = Admission(spec, self._stage_of)
         self._arrivals = Arrivals(self._admission, self._stamp, self.handle, self.journal.note)
         self.transport = make_transport(self._arrivals)
@@ -67,7 +89,7 @@ class Node:
         self.workshop: Workshop | None = None
         folder = Path(spec.folder) if spec.folder else None
         self._storage = StableStorage(folder, spec.run_id, spec.name, self.journal.note)
-        self._faults = injector_for(spec, self)
+        self._faults = make_faults(spec, self)
         self._peers: Peers | None = None
         self._participant: Participant | None = None
         self._executor: Executor | None = None
@@ -84,7 +106,7 @@ class Node:
     async def start(
         self,
         address: str,
-        crypto: RunCrypto,
+        crypto: NodeCrypto,
         first: tuple[str, ...],
         make_shards: MakeShards,
     ) -> None:
@@ -110,6 +132,8 @@ class Node:
             Path(spec.folder) if spec.folder else None,
             self._view_changed,
             self.journal.note,
+            self._clock,
+            self._rng,
         )
         self._peers = Peers(mesh, self.transport, workshop.resolve, self._spawn, self.handle)
         self._arrivals.connect(mesh, self._peers)
@@ -143,7 +167,7 @@ class Node:
 
     def _begin(self, members: tuple[Voter, ...]) -> None:
         assert self.mesh is not None and self._peers is not None and self.workshop is not None
-        spec, peers, now = self.spec, self._peers, time.monotonic()
+        spec, peers, now = self.spec, self._peers, self._clock.monotonic()
         vote = self._vote
         life = vote.life if vote is not None else self.mesh.life
         me = Voter(self.transport.peer_id, life, spec.name, spec.stage.index)
@@ -183,10 +207,10 @@ class Node:
         while self.journal.ended_at is None or not self.failure:
             assert self._participant is not None
             deadline = self._participant.next_deadline()
-            now = time.monotonic()
+            now = self._clock.monotonic()
             pause = 0.5 if deadline is None else min(0.5, max(0.01, deadline - now))
             await asyncio.sleep(pause)
-            late = time.monotonic() - now - pause
+            late = self._clock.monotonic() - now - pause
             self.handle(events.Tick(late if late > STALLED_S else 0.0))
 
     async def close(self) -> None:
@@ -223,7 +247,7 @@ class Node:
         participant, executor = self._participant, self._executor
         assert executor is not None
         leads = participant.leads
-        for effect in participant.handle(time.monotonic(), event):
+        for effect in participant.handle(self._clock.monotonic(), event):
             if self._faults is not None:
                 self._faults.before(effect, getattr(effect, "step", participant.step), leads=leads)
             executor.do(effect)
@@ -310,6 +334,11 @@ class Node:
     def phase(self) -> str:
         """How far the run has got here; see `Journal.phase`."""
         return self.journal.phase(self._participant)
+
+    @property
+    def participant(self) -> Participant | None:
+        """The protocol's state; None before the run began here."""
+        return self._participant
 
     @property
     def alone(self) -> bool:

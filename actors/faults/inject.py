@@ -31,6 +31,22 @@ class Victim(Protocol):
         """Cut its links to all but those whose (name, stage, replica) are kept; None heals."""
 
 
+class Faults(Protocol):
+    """What a participant tells about its course, so that faults can happen to it at a chosen moment."""
+
+    def training(self) -> None:
+        """Training goes on."""
+
+    def step(self, step: int, *, leads: bool) -> None:
+        """The participant is in this step."""
+
+    def before(self, effect: effects.Effect, step: int, *, leads: bool) -> None:
+        """The participant is about to do this."""
+
+    def close(self) -> None:
+        """Nothing happens from now on."""
+
+
 class Injector:
     """Watches what a participant does, and strikes when a fault is due.
 
@@ -108,7 +124,7 @@ class Injector:
             self._victim.cut_off(None, both=True)
 
 
-def injector_for(spec: ParticipantSpec, victim: Victim) -> Injector | None:
+def injector_for(spec: ParticipantSpec, victim: Victim) -> Faults | None:
     """The injector of a participant that may be hit; None where nothing is scheduled."""
     faults: Sequence[Fault] = spec.faults
     return Injector(spec, victim) if faults else None

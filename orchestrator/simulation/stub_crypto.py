@@ -19,6 +19,15 @@ class StubCrypto:
     def __init__(self, secrets: dict[str, bytes], me: str) -> None:
         self._secrets, self._me = secrets, me
 
+    @property
+    def credential(self) -> bytes:
+        """The own certificate."""
+        return credential_of(self._me)
+
+    def owner_signed(self, body: bytes, signature: bytes) -> bool:
+        """Whether the owner signed it: a secret of the world, under the empty name."""
+        return "" in self._secrets and _tag(self._secrets[""], body) == signature
+
     def sign(self, body: bytes) -> bytes:
         """64 bytes."""
         return _tag(self._secrets[self._me], body)

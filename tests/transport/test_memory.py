@@ -10,7 +10,8 @@ import pytest
 from actors.transport.base import Peer, Transport
 from actors.transport.deadline import Deadline
 from actors.transport.errors import LinkError, WireError
-from actors.transport.memory import MemoryHub, MemoryTransport
+from actors.transport.memory import MemoryTransport
+from actors.transport.memory_hub import MemoryHub
 from actors.transport.tcp import TcpTransport
 from tests.transport.helpers import REGISTRY, Bulk, Note, Recorder
 
