@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from orchestrator.simulation.runtime.numpy_shards import NumpyShardGroup
 
 REGISTRY = build_registry()
-LINGER_S = 12.0
-"""A process whose run has ended stays for so long, as real ones do."""
+LINGER_S, ALONE_S = 12.0, 60.0
+"""As in `Host`: a process whose run has ended stays for so long, and one that finds no run ends after so long."""
 WATCH_S = 0.5
 EPOCH = 1_750_000_000.0
 """Unix time at the beginning of a world."""
@@ -70,6 +70,11 @@ class Home:
     def up(self) -> bool:
         """Whether its process runs."""
         return self.condition is Condition.UP
+
+    def inside(self, call: Callable[..., None], *args: object) -> None:
+        """Call something in the process that runs."""
+        assert self.loop is not None
+        self.loop.call_soon(call, *args)
 
     @property
     def participant(self) -> Participant | None:
@@ -114,13 +119,20 @@ def start(
         address = await node.transport.listen("", 0)
         await node.start(address, crypto, first, make_shards)
 
+    alone_since = kernel.now
+
     def watch() -> None:
-        """As `Host` does: the process stays a while after the run has ended here."""
+        """As `Host` does: the process stays a while after the run has ended here, and ends when it finds no run."""
+        nonlocal alone_since
         node = home.node
-        if node is None or node.journal.ended_at is None or loop.time() - node.journal.ended_at < LINGER_S:
-            loop.call_later(WATCH_S, watch)
-        else:
+        if node is None or not (node.alone and node.joining):
+            alone_since = loop.time()
+        ended_at = node.journal.ended_at if node is not None else None
+        over = ended_at is not None and loop.time() - ended_at > LINGER_S
+        if node is not None and (over or loop.time() - alone_since > ALONE_S):
             loop.create_task(leave(node))
+        else:
+            loop.call_later(WATCH_S, watch)
 
     async def leave(node: Node) -> None:
         await node.close()

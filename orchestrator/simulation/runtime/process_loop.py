@@ -7,9 +7,11 @@ two of its actions, and then nothing of it runs any more. All processes of a wor
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
-from typing import Any, TypeVar, TypeVarTuple
+from typing import Any, TypeVar, TypeVarTuple, cast
+from weakref import WeakSet
 
 from orchestrator.simulation.kernel import Kernel
 
@@ -37,6 +39,7 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         self._paused = False
         self._waiting: list[asyncio.Handle] = []
         """Callbacks that were due while the process was paused."""
+        self._tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
         self.errors: list[str] = []
         """What no code of the process has caught: faults of the program."""
 
@@ -46,6 +49,10 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         """Nothing of this process runs any more."""
         self.dead = True
         self._waiting.clear()
+        for task in self._tasks:
+            coro = task.get_coro()
+            if inspect.iscoroutine(coro) and inspect.getcoroutinestate(coro) == inspect.CORO_CREATED:
+                coro.close()  # Python would warn of one that never ran
 
     def pause(self) -> None:
         """The process stops where it stands."""
@@ -124,7 +131,12 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         context: Context | None = None,
     ) -> asyncio.Task[T]:
         """A task of this loop."""
-        return asyncio.Task(coro, loop=self, name=name, context=context)
+        if self.dead:
+            coro.close()  # a process that is gone begins nothing
+            return cast(asyncio.Task[T], self.create_future())
+        task = asyncio.Task(coro, loop=self, name=name, context=context)
+        self._tasks.add(task)
+        return task
 
     def run_in_executor(
         self, executor: object, func: Callable[[*Ts], T], *args: *Ts

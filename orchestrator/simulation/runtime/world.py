@@ -325,8 +325,10 @@ class RuntimeWorld:
 
     @property
     def finished(self) -> bool:
-        """Whether the run is over for all that are here."""
-        return all(home.node is not None and home.node.phase() in ("finished", "left") for home in self.up())
+        """Whether the run is over for all that are here. One that comes back when all others have gone waits for them."""
+        over = not self.contract.missing()
+        nodes = [home.node for home in self.homes.values() if home.condition in (Condition.UP, Condition.PAUSED)]
+        return all(node and (node.phase() in ("finished", "left") or (over and node.alone)) for node in nodes)
 
     def settle(self, seconds: float) -> None:
         """Let the run come to its end. Raises Violation."""

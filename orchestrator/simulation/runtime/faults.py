@@ -1,0 +1,90 @@
+"""What can happen to the homes of a world."""
+
+from __future__ import annotations
+
+from orchestrator.simulation.faults import Fault
+from orchestrator.simulation.network import Quality
+from orchestrator.simulation.runtime.home import Home
+from orchestrator.simulation.runtime.world import RuntimeWorld
+
+
+def begin(world: RuntimeWorld, fault: Fault) -> None:
+    """Let a fault happen now.
+
+    Kinds are those of `orchestrator.simulation.faults`, with `between`: a process dies in the middle of an event, after
+    `value` of its effects; `pair`: two that cannot reach each other; `shard`; `arrive`. For `crash` and `dark`, `value`
+    says by how many seconds the machine's clock is wrong from then on.
+    """
+    world.reached[fault.kind] += 1
+    known = {home.name: home for home in world.homes.values()}
+    who = [known[name] for name in fault.who if name in known]
+    match fault.kind:
+        case "arrive":
+            world.arrive(fault.who[0])
+        case "crash" | "dark":
+            world.crash(who[0], machine=fault.kind == "dark")
+            _back(world, who[0], fault)
+        case "between":
+            who[0].dies_after = int(fault.value) or 1
+            _back_from_the_middle(world, who[0], fault)
+        case "pause":
+            world.pause(who[0], fault.seconds)
+        case "cut" | "one-way" | "pair":
+            _cut(world, who, fault)
+        case "loss":
+            _lose(world, fault)
+        case "shard":
+            if who[0].up and who[0].shards is not None:
+                who[0].inside(who[0].shards.die)
+        case "slow":
+            if who[0].up and who[0].shards is not None:
+                who[0].inside(who[0].shards.slow_down, fault.value, fault.seconds)
+        case "leave":
+            if who[0].up and who[0].node is not None:
+                who[0].inside(who[0].node.leave, "enough")
+        case _:
+            raise ValueError(f"there is no fault {fault.kind!r} in this world")
+
+
+def _back(world: RuntimeWorld, home: Home, fault: Fault) -> None:
+    if fault.seconds:
+        world.kernel.after(fault.seconds, _restart, world, home, fault.value)
+
+
+def _restart(world: RuntimeWorld, home: Home, clock_off_s: float) -> None:
+    if not world.closed:
+        world.restart(home, clock_off_s=clock_off_s)
+
+
+def _back_from_the_middle(world: RuntimeWorld, home: Home, fault: Fault) -> None:
+    """It may take a while until the process has an event of so many effects."""
+    if home.up and home.dies_after and not world.closed:
+        world.kernel.after(0.5, _back_from_the_middle, world, home, fault)
+    else:
+        _back(world, home, Fault(fault.at, fault.kind, fault.who, fault.seconds))
+
+
+def _cut(world: RuntimeWorld, who: list[Home], fault: Fault) -> None:
+    peers = [home.peer for home in who]
+    rest = [peer for peer in world.homes if peer not in peers]
+    if fault.kind == "pair":
+        peers, rest = peers[:1], peers[1:]
+    number = world.network.cut(peers, rest, both=fault.kind != "one-way")
+    world.changed()
+
+    def heal() -> None:
+        world.network.heal(number)
+        if not world.closed:
+            world.changed()
+
+    world.kernel.after(fault.seconds, heal)
+
+
+def _lose(world: RuntimeWorld, fault: Fault) -> None:
+    usual = world.network.quality
+    world.network.quality = Quality(usual.delay_s, usual.jitter_s, fault.value, 0.1, 0.2)
+
+    def calm() -> None:
+        world.network.quality = Quality(usual.delay_s, usual.jitter_s)
+
+    world.kernel.after(fault.seconds, calm)
