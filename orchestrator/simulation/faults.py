@@ -9,6 +9,7 @@ from dataclasses import dataclass
 KINDS = (
     "crash",
     "dark",
+    "between",
     "pause",
     "cut",
     "one-way",
@@ -16,8 +17,13 @@ KINDS = (
     "slow",
     "leave",
 )
-"""crash: the process, dark: the whole machine; both may come back. cut, one-way: some nodes from all others. loss: of
-all links, with duplicates and reordering. slow: a node handles everything later. leave: politely, for good."""
+"""crash: the process, dark: the whole machine; both may come back. between: the process, when it has done a part of
+what an event asks of it; it may come back. cut, one-way: some nodes from all others. loss: of all links, with
+duplicates and reordering. slow: a node handles everything later. leave: politely, for good."""
+
+
+DONE = (1, 1, 1, 2, 2, 3, 5)
+"""Effects of an event that are done before a process dies between them; small ones are met more often."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +38,13 @@ class Fault:
     seconds: float
     """How long; 0 for ever (crash, dark, leave)."""
     value: float = 0.0
-    """loss: the share; slow: seconds; crash and dark: 1 when the process comes back with its memory."""
+    """loss: the share; slow: seconds; crash and dark: 1 when the process comes back with its memory; between: how many
+    effects of the event are done."""
 
     @property
     def for_good(self) -> bool:
         """Whether somebody goes and never comes back."""
-        return self.kind in ("crash", "dark", "leave") and not self.seconds
+        return self.kind in ("crash", "dark", "between", "leave") and not self.seconds
 
     def __str__(self) -> str:
         who = ",".join(self.who) or "-"
@@ -74,6 +81,8 @@ def random_schedule(
             value = float(rng.random() < 0.5)
             if rng.random() < 0.4 and for_good < len(names) - 2:
                 length = 0.0
+        if kind == "between":
+            value = float(rng.choice(DONE))
         if kind in ("cut", "one-way"):
             who = tuple(rng.sample(list(names), rng.randint(1, max(1, len(names) - 1))))
         if kind == "loss":

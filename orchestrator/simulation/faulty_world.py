@@ -78,7 +78,7 @@ class FaultyWorld(KeepingWorld):
         """Let a node handle an event; scheduled faults see in which step it is then."""
         super().give(node, event)
         core, trigger = self.core(node), self._triggers.get(node.peer)
-        if trigger is not None and core.context.workers and not core.finished:
+        if trigger is not None and node.condition is Condition.UP and core.context.workers and not core.finished:
             for number, fault in trigger.due(core.step, Phase.BEGIN, leads=core.leads):
                 self.kernel.after(0.0, self._strike, node, number, fault, True)
 
@@ -138,6 +138,9 @@ class FaultyWorld(KeepingWorld):
                 self.crash(who[0])
                 if fault.seconds:
                     self.kernel.after(fault.seconds, self.restart_later, who[0])
+            case "between":
+                self.forgot = True
+                self.crash_between(who[0], int(fault.value), lambda: self._died_between(who[0], fault.seconds))
             case "pause":
                 self.pause(who[0], fault.seconds)
                 self.kernel.after(fault.seconds + 0.001, self.review)
@@ -159,6 +162,12 @@ class FaultyWorld(KeepingWorld):
             case "shard-pause":
                 engine = self.engines[who[0].peer]
                 engine.paused_until = self.now + fault.seconds
+        self.review()
+
+    def _died_between(self, node: Node, seconds: float) -> None:
+        self.reached["death between effects"] += 1
+        if seconds:
+            self.kernel.after(seconds, self.restart_later, node)
         self.review()
 
     def restart_later(self, node: Node) -> None:

@@ -16,7 +16,7 @@ import sys
 from collections import Counter
 from functools import cache
 
-from orchestrator.simulation.faults import Fault
+from orchestrator.simulation.faults import DONE, Fault
 from orchestrator.simulation.network import Quality
 from orchestrator.simulation.runtime.faults import begin
 from orchestrator.simulation.runtime.numpy_model import CountingTokens, Reference, reference
@@ -88,7 +88,7 @@ def _fault(rng: random.Random, names: list[str]) -> Fault:
     elif kind == "slow":
         value = rng.choice([5.0, 20.0])
     elif kind == "between":
-        value = float(rng.choice([1, 1, 1, 2, 2, 3, 5]))
+        value = float(rng.choice(DONE))
     elif kind in ("crash", "dark"):
         value = rng.choice([0.0, 0.0, -7200.0, 90.0])
     return Fault(at, kind, who, length, value)

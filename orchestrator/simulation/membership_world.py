@@ -6,6 +6,7 @@ import random
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from actors.membership.events import Broken, Changed, Contact, Join, Leave, Note, Received, Send, Tick, Unreachable
@@ -278,6 +279,9 @@ class MembershipWorld(World):
                     self.crash(node, machine=fault.kind == "dark")
                     if fault.seconds:
                         self.kernel.after(fault.seconds, self._again, node, bool(fault.value))
+            case "between":
+                for node in nodes:
+                    self.crash_between(node, int(fault.value), partial(self._died_between, node, fault))
             case "pause":
                 for node in nodes:
                     self.pause(node, fault.seconds)
@@ -298,6 +302,11 @@ class MembershipWorld(World):
                 for node in nodes:
                     if node.condition is Condition.UP:
                         self.give(node, Leave())
+
+    def _died_between(self, node: Node, fault: Fault) -> None:
+        self.reached["death between effects"] += 1
+        if fault.seconds:
+            self.kernel.after(fault.seconds, self._again, node, True)
 
     def _again(self, node: Node, memory: bool) -> None:
         if node.condition in (Condition.CRASHED, Condition.DARK):

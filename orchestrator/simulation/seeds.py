@@ -9,6 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
 
+TOTAL = "total "
+"""What begins so is counted as often as it happened, and not once a seed."""
+
 
 def _attempt(one: Callable[[int], Counter[str]], seed: int) -> tuple[int, Counter[str], str]:
     try:
@@ -50,7 +53,10 @@ def run_seeds(one: Callable[[int], Counter[str]], given: argparse.Namespace) -> 
         one(given.first)
     reached, broken = many(one, range(given.first, given.first + given.seeds), given.jobs)
     for kind, count in sorted(reached.items()):
-        sys.stdout.write(f"{count:6} seeds reached {kind}\n")
+        if kind.startswith(TOTAL):
+            sys.stdout.write(f"{count / given.seeds:9.3f} times a seed: {kind.removeprefix(TOTAL)}\n")
+        else:
+            sys.stdout.write(f"{count:6} seeds reached {kind}\n")
     sys.stdout.write(f"{given.seeds} seeds, {len(broken)} broken\n")
     for failure in broken[:20]:
         sys.stdout.write(f"{failure}\n")

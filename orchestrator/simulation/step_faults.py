@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 
-from orchestrator.simulation.faults import Fault
+from orchestrator.simulation.faults import DONE, Fault
 
-KINDS = ("crash", "pause", "cut", "one-way", "pair", "loss", "slow", "shard", "shard-pause")
+KINDS = ("crash", "between", "pause", "cut", "one-way", "pair", "loss", "slow", "shard", "shard-pause")
 """pair: two that cannot reach each other, while everybody else reaches both."""
 
 
@@ -24,6 +24,8 @@ def random_faults(rng: random.Random, names: list[str], seconds: float, most: in
             who, length = tuple(rng.sample(names, 2)), 4 * length
         elif kind == "loss":
             who, value = (), rng.choice([0.05, 0.2])
+        elif kind == "between":
+            value = float(rng.choice(DONE))
         elif kind == "slow":
             value = rng.choice([5.0, 30.0])
         faults.append(Fault(at, kind, who, length, value))

@@ -22,7 +22,7 @@ from actors.steps.context import LostStage
 from actors.steps.participant import Participant
 from orchestrator.simulation.faults import Fault
 from orchestrator.simulation.network import Quality
-from orchestrator.simulation.seeds import parser, run_seeds
+from orchestrator.simulation.seeds import TOTAL, parser, run_seeds
 from orchestrator.simulation.step_faults import random_faults, stage_dies
 from orchestrator.simulation.step_world import BUILD_S, StepWorld
 from orchestrator.simulation.trace import Trace
@@ -83,6 +83,8 @@ def play(world: StepWorld, faults: Sequence[Fault], seconds: float) -> Counter[s
     outcome = world.settle(SETTLE_S)
     reached = Counter({kind: 1 for kind in (*world.reached, *(f"note {kind}" for kind in world.notes))})
     reached[f"ended: {outcome or 'all committed'}"] += 1
+    for kind, count in world.repairs.items():
+        reached[f"{TOTAL}{kind}"] = count
     return reached
 
 

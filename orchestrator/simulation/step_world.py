@@ -11,6 +11,7 @@ from typing import Any
 
 from actors.records import CommitRecord, Traffic
 from actors.steps import effects, events
+from actors.steps.ballots import Accepted, Promise
 from actors.steps.context import StepSetup
 from actors.steps.eras import Returns
 from actors.steps.jobs import Job, JobKind
@@ -29,6 +30,8 @@ from orchestrator.simulation.network import Quality
 from orchestrator.simulation.trace import Trace
 from orchestrator.simulation.world import Condition, Node
 
+REPAIRS = ("reset", "rerouted", "replaced", "excluded", "averaging", "damaged", "refused", "leader", "resigned", "slow")
+"""Kinds of notes that say that something was done again, or otherwise."""
 BUILD_S = 2.0
 """Building a stage takes up to so long."""
 HOPELESS_S = 100.0
@@ -104,6 +107,9 @@ class StepWorld(FaultyWorld):
         self.finished: set[str] = set()
         self.failures: dict[str, str] = {}
         self.notes: Counter[str] = Counter()
+        """What participants told, by kind."""
+        self._ignored: Counter[str] = Counter()
+        """Messages that changed nothing in processes that are gone, by reason."""
         self.said: list[tuple[float, str, str, str]] = []
         self.slots_begun = False
         """Whether the run's members had agreed that they are all there."""
@@ -250,11 +256,27 @@ class StepWorld(FaultyWorld):
         for one in [effect] if self._meddle is None else self._meddle(node.name, effect):
             self._perform(node, one)
 
+    def _told(self, node: Node, message: Any) -> None:
+        """A promise or a vote is on disk before it is told: a process that dies right afterwards must know of it.
+
+        In view 0 all members are needed, and ballot 0 is the lowest: both bind no later process.
+        """
+        if not isinstance(message, Promise | Accepted) or self.core(node).context.view.number == 0:
+            return
+        kept = self.votes.get(node.peer)
+        same = kept is not None and kept.slot == message.slot
+        known = kept.promised if kept is not None and isinstance(message, Promise) else -1
+        known = kept.accepted_ballot if kept is not None and isinstance(message, Accepted) else known
+        free = isinstance(message, Promise) and message.ballot == 0
+        if not free and not (same and known >= message.ballot):
+            raise self.violation(f"{node.name} tells {type(message).__name__} {message.ballot} before it is on disk")
+
     def _perform(self, node: Node, effect: Any) -> None:
         engine = self.engines[node.peer]
         self.slots_begun = self.slots_begun or self.core(node).started
         match effect:
             case effects.Send(to, message, payload):
+                self._told(node, message)
                 self._send(node, to, message, payload)
             case effects.Compute(job):
                 self._compute(node, job)
@@ -391,6 +413,7 @@ class StepWorld(FaultyWorld):
     def reborn(self, node: Node, *, memory: bool) -> Participant:
         """A new process of the same identity: it knows its key, and that the run had begun."""
         before = self.core(node).context.me
+        self._ignored += self.core(node).context.ignored
         self.lives[node.peer] += 1
         self.finished.discard(node.name)
         if not self.durable:
@@ -411,6 +434,16 @@ class StepWorld(FaultyWorld):
         if self.stage(node) >= 0:
             self._build(node)
         self.review()
+
+    @property
+    def repairs(self) -> Counter[str]:
+        """How often something was repaired or refused that an undisturbed run knows nothing of.
+
+        A fault that a second check repairs bends no invariant; here it shows as a number out of its range.
+        """
+        ignored = sum((self.core(node).context.ignored for node in self.nodes.values()), self._ignored)
+        told = {kind: self.notes[kind] for kind in REPAIRS}
+        return Counter({**told, **{f"ignored: {reason}": count for reason, count in ignored.items()}})
 
     # --- the end ----------------------------------------------------------------------------------------------------
 

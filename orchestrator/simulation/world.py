@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from orchestrator.simulation.kernel import Kernel
@@ -49,6 +49,8 @@ class Node:
         "backlog",
         "condition",
         "core",
+        "dies_after",
+        "dies_then",
         "life",
         "linked",
         "name",
@@ -65,6 +67,10 @@ class Node:
         self.name = name
         self.core = core
         self.condition = Condition.UP
+        self.dies_after = 0
+        """The process dies when so many effects of one event are done, and more of them are not; 0: it does not."""
+        self.dies_then: Callable[[], None] = _nothing
+        """Called when it has died so."""
         self.life = 0
         """Counts processes: what was meant for an earlier one does not reach a later one."""
         self.armed = math.inf
@@ -78,6 +84,10 @@ class Node:
         self.woken_at = -math.inf
         self.spins = 0
         """How often it was woken at this very time already."""
+
+
+def _nothing() -> None:
+    """What follows on a death where nothing does."""
 
 
 class World:
@@ -123,7 +133,13 @@ class World:
 
     def give(self, node: Node, event: Any) -> None:
         """Let a node's core handle an event now, whatever else waits."""
-        for effect in node.core.handle(self.kernel.now, event):
+        life = node.life
+        for done, effect in enumerate(node.core.handle(self.kernel.now, event)):
+            if node.dies_after and done >= node.dies_after:
+                self.crash(node)
+                node.dies_then()
+            if node.life != life:
+                return
             self.perform(node, effect)
         self.arm(node)
 
@@ -199,11 +215,16 @@ class World:
             return
         node.condition = Condition.DARK if machine else Condition.CRASHED
         node.life += 1
+        node.dies_after = 0
         node.backlog.clear()
         node.armed = math.inf
         self.say(node, ("machine gone" if machine else "crash",))
         if not machine:
             self.process_gone(node)
+
+    def crash_between(self, node: Node, effects: int, then: Callable[[], None]) -> None:
+        """Its process dies in the middle of the next event that has more effects than so many; then call this."""
+        node.dies_after, node.dies_then = effects, then
 
     def restart(self, node: Node, *, memory: bool) -> None:
         """A new process of the same identity."""

@@ -138,6 +138,8 @@ class Contract:
                 self._broken(f"{self._name(participant)} commits another step {record.step} than others did")
             return
         self.steps[record.step] = record
+        if record.validation_loss is not None:
+            self._near(record.step, "validation loss", record.validation_loss, self._reference.validation[record.step])
         if not record.tokens:
             return
         everything = list(range(self._spec.train.microbatches))
@@ -149,12 +151,12 @@ class Contract:
             hashes = {record.hashes[name] for name in names if record.hashes.get(name)}
             if len(hashes) != 1:
                 self._broken(f"step {record.step}: replicas of stage {stage} held {len(hashes)} different parameters")
-        for what, found, wanted in (
-            ("loss", record.loss, self._reference.losses[record.step]),
-            ("gradient norm", record.grad_norm, self._reference.norms[record.step]),
-        ):
-            if found is None or abs(found - wanted) > TOLERANCE * abs(wanted):
-                self._broken(f"step {record.step}: the {what} is {found} and not {wanted}")
+        self._near(record.step, "loss", record.loss, self._reference.losses[record.step])
+        self._near(record.step, "gradient norm", record.grad_norm, self._reference.norms[record.step])
+
+    def _near(self, step: int, what: str, found: float | None, wanted: float) -> None:
+        if found is None or abs(found - wanted) > TOLERANCE * abs(wanted):
+            self._broken(f"step {step}: the {what} is {found} and not {wanted}")
 
     # --- shards ------------------------------------------------------------------------------------------------------
 

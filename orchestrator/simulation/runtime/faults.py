@@ -36,6 +36,9 @@ def begin(world: RuntimeWorld, fault: Fault) -> None:
         case "shard":
             if who[0].up and who[0].shards is not None:
                 who[0].inside(who[0].shards.die)
+        case "shard-pause":
+            if who[0].up and who[0].shards is not None:
+                who[0].inside(who[0].shards.pause, fault.seconds)
         case "slow":
             if who[0].up and who[0].shards is not None:
                 who[0].inside(who[0].shards.slow_down, fault.value, fault.seconds)

@@ -119,6 +119,8 @@ class Reference:
     """Parameters of every commit; 0 are the initial ones."""
     norms: list[float]
     """Norm of every step's gradient, before clipping."""
+    validation: list[float]
+    """Mean loss of every commit over the held-out microbatches."""
 
 
 def reference(spec: ParticipantSpec, tokens: TokenSource) -> Reference:
@@ -128,7 +130,7 @@ def reference(spec: ParticipantSpec, tokens: TokenSource) -> Reference:
     values = initial_values(model, stage, train.seed)
     values = {name: array.astype(np.float64) for name, array in values.items()}
     momenta: Values = {name: np.zeros_like(array) for name, array in values.items()}
-    losses, commits, norms = [], [dict(values)], []
+    losses, commits, norms, validation = [], [dict(values)], [], [_held_out(values, spec, tokens)]
     for step in range(train.steps):
         total: Values = {name: np.zeros_like(array) for name, array in values.items()}
         loss_sum = 0.0
@@ -146,7 +148,17 @@ def reference(spec: ParticipantSpec, tokens: TokenSource) -> Reference:
         losses.append(loss_sum / train.microbatches)
         commits.append(dict(values))
         norms.append(norm)
-    return Reference(losses, commits, norms)
+        validation.append(_held_out(values, spec, tokens))
+    return Reference(losses, commits, norms, validation)
+
+
+def _held_out(values: Values, spec: ParticipantSpec, tokens: TokenSource) -> float:
+    losses = []
+    for index in range(spec.train.validation_microbatches):
+        ids = tokens.validation(index)
+        done = forward(values, whole_stage(spec.model), ids[:, :-1])
+        losses.append(cross_entropy(values, done.hidden[-1], ids[:, 1:])[0])
+    return float(np.mean(losses))
 
 
 class CountingTokens:

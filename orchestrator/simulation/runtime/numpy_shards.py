@@ -196,7 +196,7 @@ class NumpyShardGroup:
                 return str(error)
             return ""
 
-        return write()
+        return self._loop.create_task(write())
 
     def restore(self, folder: str, era: int, commit: int) -> Awaitable[tuple[str, str]]:
         """Take over a state from this machine's disk; return (hash of the parameters, what went wrong)."""
@@ -241,7 +241,7 @@ class NumpyShardGroup:
             except Exception as error:  # whatever a store's library raises costs this part, and nothing else
                 return str(error) or type(error).__name__
 
-        return write()
+        return self._loop.create_task(write())
 
     def seal(self, place: Place, receipts: list[bytes]) -> Awaitable[bytes | str]:
         """Make the stage whole in a checkpoint; return its receipt, or what went wrong."""

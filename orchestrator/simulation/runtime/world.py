@@ -187,15 +187,15 @@ class RuntimeWorld:
     def arrive(self, name: str, **changes: Any) -> Home:
         """A newcomer without a stage joins through one of those that are here."""
         home = self._settle_in(name, -1, 0, **changes)
-        doors = [self._address(other) for other in self.up()]
         self.say(home, "arrives")
-        self._start(home, (self.kernel.rng.choice(doors),) if doors else ())
+        self._start(home, self._door())
         return home
 
-    def _address(self, home: Home) -> str:
-        node = home.node
-        assert node is not None and node.mesh is not None
-        return node.mesh.core.record.addresses[0].removeprefix("tcp:")
+    def _door(self) -> tuple[str, ...]:
+        """The address of one participant that runs."""
+        meshes = [home.node.mesh for home in self.up() if home.node is not None and home.node.mesh is not None]
+        addresses = [mesh.core.record.addresses[0].removeprefix("tcp:") for mesh in meshes]
+        return (self.kernel.rng.choice(addresses),) if addresses else ()
 
     # --- processes ---------------------------------------------------------------------------------------------------
 
@@ -232,8 +232,7 @@ class RuntimeWorld:
             shutil.rmtree(home.folder)
             home.folder.mkdir()
             self.contract.votes.pop(home.peer, None)
-            others = [self._address(other) for other in self.up() if other.node is not None and other.node.mesh]
-            doors = (self.kernel.rng.choice(others),) if others else ()
+            doors = self._door()
         self.say(home, "restarts" if memory else "restarts without memory")
         self._disturbed_at = self.now
         self._start(home, doors)
@@ -325,7 +324,7 @@ class RuntimeWorld:
 
     @property
     def finished(self) -> bool:
-        """Whether the run is over for all that are here. One that comes back when all others have gone waits for them."""
+        """Whether the run is over for all that are here. One that comes back when all others have gone waits."""
         over = not self.contract.missing()
         nodes = [home.node for home in self.homes.values() if home.condition in (Condition.UP, Condition.PAUSED)]
         return all(node and (node.phase() in ("finished", "left") or (over and node.alone)) for node in nodes)
