@@ -342,7 +342,7 @@ class Node:
 
     @property
     def alone(self) -> bool:
-        """Whether nobody of the run can be reached."""
+        """Whether no participant that serves a stage of the run can be reached."""
         return self._peers is None or self._peers.alone
 
     @property

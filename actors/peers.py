@@ -73,8 +73,8 @@ class Peers:
 
     @property
     def alone(self) -> bool:
-        """Whether nobody of the run can be reached."""
-        return not self._up
+        """Whether no participant that serves a stage of the run can be reached."""
+        return all(self.stage_of(peer) is None for peer in self._up)
 
     def stage_of(self, peer_id: str) -> int | None:
         """The stage that a peer serves; None for one without, or somebody unknown."""

@@ -3,10 +3,10 @@
     python -m orchestrator.simulation.joint_seeds [--seeds N] [--first K] [--jobs J]
 
 Gossip mesh and step protocol run together here, in the runtime that real processes have (`runtime.world`), with kills,
-deaths in the middle of an event, vanished machines, pauses, cuts, loss, wrong clocks, joins and leaves. Whatever
-happens: each microbatch counts once at each stage, only what a quorum has accepted is applied, replicas hold equal
-bits, losses are those of a training in one process, what gossip knows of the dead reaches the committed view, and the
-run comes to its end when the faults are over.
+deaths in the middle of an event, lost disks, vanished machines, pauses, cuts, loss, wrong clocks, joins and leaves.
+Whatever happens: each microbatch counts once at each stage, only what a quorum has accepted is applied, replicas hold
+equal bits, losses are those of a training in one process, no vote is forgotten, what gossip knows of the dead reaches
+the committed view, and the run comes to its end when the faults are over, unless a majority has lost its votes.
 """
 
 from __future__ import annotations
@@ -39,10 +39,20 @@ def _reference(stages: int, steps: int, microbatches: int) -> Reference:
     return reference(spec, CountingTokens(spec))
 
 
-def build(seed: int) -> tuple[RuntimeWorld, list[Fault]]:
-    """The world of a seed, and what happens to it."""
-    rng = random.Random(seed)
-    layout = rng.choice(LAYOUTS)
+def plan(seed: int) -> list[Fault]:
+    """What happens to the world of a seed."""
+    rng = random.Random(f"faults {seed}")
+    return random_faults(rng, layout_of(seed))
+
+
+def layout_of(seed: int) -> tuple[int, ...]:
+    """Replicas of each stage in the world of a seed."""
+    return random.Random(f"layout {seed}").choice(LAYOUTS)
+
+
+def build(seed: int) -> RuntimeWorld:
+    """The world of a seed."""
+    rng, layout = random.Random(seed), layout_of(seed)
     steps, microbatches = rng.choice(STEPS), rng.choice(MICROBATCHES)
     spec = base_spec(
         len(layout),
@@ -54,8 +64,7 @@ def build(seed: int) -> tuple[RuntimeWorld, list[Fault]]:
     )
     quality = Quality(rng.choice([0.005, 0.02, 0.1]), rng.choice([0.0, 0.02, 0.1]), rng.choice([0.0, 0.0, 0.02]))
     known = _reference(len(layout), steps, microbatches)
-    world = RuntimeWorld(seed, layout, spec, quality, rng.choice([0.4, 0.8]), Trace(), known)
-    return world, random_faults(rng, layout)
+    return RuntimeWorld(seed, layout, spec, quality, rng.choice([0.4, 0.8]), Trace(), known)
 
 
 def random_faults(rng: random.Random, layout: tuple[int, ...]) -> list[Fault]:
@@ -69,6 +78,10 @@ def random_faults(rng: random.Random, layout: tuple[int, ...]) -> list[Fault]:
     elif rng.random() < 0.3 and max(layout) > 1:
         name = rng.choice([name for name in names if layout[int(name[1])] > 1])
         faults.append(Fault(rng.uniform(5.0, FAULTS_S), "leave", (name,), 0.0))
+    replaced = [name for name in names if layout[int(name[1])] > 1]
+    if replaced and rng.random() < 0.3:
+        wrong = rng.choice([0.0, 0.0, -7200.0, 3600.0])
+        faults.append(Fault(rng.uniform(3.0, FAULTS_S), "wipe", (rng.choice(replaced),), rng.uniform(1.0, 10.0), wrong))
     newcomers = [f"new{number}" for number in range(rng.choice([0, 0, 1, 2]))]
     faults += [Fault(rng.uniform(1.0, FAULTS_S), "arrive", (name,), 0.0) for name in newcomers]
     return sorted(faults, key=lambda fault: fault.at)
@@ -96,19 +109,26 @@ def _fault(rng: random.Random, names: list[str]) -> Fault:
 
 def one(seed: int) -> Counter[str]:
     """Run the world of a seed. Returns what was reached. Raises Violation."""
-    world, faults = build(seed)
-    return play(world, faults)
+    return play(build(seed), plan(seed))
 
 
 def play(world: RuntimeWorld, faults: list[Fault]) -> Counter[str]:
     """Let faults happen, and the run come to its end. As `one`."""
     with world:
         for fault in faults:
-            world.kernel.at(fault.at, begin, world, fault)
+            world.kernel.at(fault.at, _happen, world, fault)
         world.run(FAULTS_S)
-        world.settle(SETTLE_S)
+        outcome = world.settle(SETTLE_S)
         reached = Counter({kind: 1 for kind in (*world.reached, *(f"note {kind}" for kind in world.contract.notes))})
-        return reached + Counter({"ended: all committed": 1})
+        return reached + Counter({f"ended: {outcome or 'all committed'}": 1})
+
+
+def _happen(world: RuntimeWorld, fault: Fault) -> None:
+    """A run that has not begun never begins without one of its first members: who goes for good waits for that."""
+    if fault.for_good and 1 not in world.contract.decisions and not world.closed:
+        world.kernel.after(1.0, _happen, world, fault)
+    else:
+        begin(world, fault)
 
 
 def main() -> int:

@@ -2,49 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from actors.steps.view import Voter
 from orchestrator.simulation.faults import Fault
 from orchestrator.simulation.runtime.faults import begin
-from orchestrator.simulation.runtime.home import Home
 from orchestrator.simulation.runtime.world import RuntimeWorld, base_spec
 from orchestrator.simulation.trace import Trace
-
-REPAIRS = {"rerouted", "replaced", "reset", "averaging", "excluded", "lost", "view", "overdue", "resigned", "damaged"}
-
-
-def voters(world: RuntimeWorld) -> set[str]:
-    """Names in the newest committed view."""
-    newest = world.contract.decisions[max(world.contract.decisions)]
-    members: tuple[Voter, ...] = newest.members
-    return {member.name for member in members}
-
-
-def committed(world: RuntimeWorld, steps: int) -> None:
-    """Wait until so many steps are committed."""
-    world.until(lambda: len(world.contract.steps) >= steps, 300, f"step {steps}")
-
-
-def assert_trained(world: RuntimeWorld) -> None:
-    """All steps are committed, with the losses of the reference, and all participants hold the last parameters."""
-    steps, known = world.spec.train.steps, world.reference
-    assert sorted(world.contract.steps) == list(range(steps + 1)), "the steps, and the closing one"
-    losses = [world.contract.steps[step].loss for step in range(steps)]
-    assert losses == pytest.approx(known.losses, rel=1e-5)
-    norms = [world.contract.steps[step].grad_norm for step in range(steps)]
-    assert norms == pytest.approx(known.norms, rel=1e-5)
-    assert losses[-1] is not None and losses[0] is not None and losses[-1] < losses[0]
-    for home in world.up():
-        assert home.shards is not None
-        assert home.shards.engine.commit == steps, f"{home.name} is behind"
-        for name, value in home.shards.engine.values().items():
-            assert value == pytest.approx(known.commits[steps][name], abs=1e-5), (home.name, name)
-
-
-def of_stage(world: RuntimeWorld, stage: int) -> list[Home]:
-    """Homes whose process serves a stage now."""
-    return [h for h in world.up() if h.participant is not None and h.participant.context.me.stage == stage]
+from tests.integration.helpers import REPAIRS, assert_trained, committed, of_stage, told, voters
 
 
 def test_an_undisturbed_run_equals_the_reference_and_repairs_nothing() -> None:
@@ -82,9 +48,8 @@ def test_eight_train_twenty_steps_through_a_kill_a_cut_and_a_join(seed: int) -> 
 def test_clipping_uses_the_norm_over_all_stages() -> None:
     """The largest norm of these steps is clipped by the same factor at every stage, as in the reference."""
     spec = base_spec(3, 2, steps=6)
-    optimizer = spec.optimizer
-    clipped = type(optimizer)(**{**optimizer.__dict__, "clip": 0.2})
-    with RuntimeWorld(4, [2, 2, 2], type(spec)(**{**spec.__dict__, "optimizer": clipped})) as world:
+    clipped = replace(spec, optimizer=replace(spec.optimizer, clip=0.2))
+    with RuntimeWorld(4, [2, 2, 2], clipped) as world:
         world.settle(300)
         assert_trained(world)
         factors = [world.contract.steps[step].clip_factor for step in range(6)]
@@ -117,6 +82,5 @@ def test_four_grow_to_ten_and_shrink_to_five_with_kills_among_joiners_and_donors
         assert {"assigned", "donates", "leaving"} <= set(world.contract.notes)
         left = ["new2-0", "s0r1", "new5-0", "s1r0"]
         assert all(world.named(name).gone for name in left)
-        dead = [detail for home in world.up() if home.node for _, event in home.node.journal.events
-                if event.kind in ("suspect", "dead") for detail in [event.detail]]  # fmt: skip
+        dead = [*told(world, "suspect"), *told(world, "dead")]
         assert not [text for text in dead if text.split()[0] in left], "who leaves politely is not suspected"

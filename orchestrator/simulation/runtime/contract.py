@@ -33,16 +33,23 @@ class Contract:
         spec: any participant of the run.
         reference: the undisturbed training.
         broken: called with a sentence when something does not hold.
+        now: returns the world's time.
     """
 
-    def __init__(self, spec: ParticipantSpec, reference: Reference, broken: Callable[[str], None]) -> None:
-        self._spec, self._reference, self._broken = spec, reference, broken
+    def __init__(
+        self, spec: ParticipantSpec, reference: Reference, broken: Callable[[str], None], now: Callable[[], float]
+    ) -> None:
+        self._spec, self._reference, self._broken, self._now = spec, reference, broken, now
         self.votes: dict[str, Vote] = {}
         """Peer -> what is on its disk."""
+        self._given: dict[tuple[str, int], tuple[int, int, int]] = {}
+        """(Peer, life) -> the newest (slot, promised, accepted ballot) that went to its disk."""
         self._accepted: dict[int, list[tuple[Decision, set[tuple[str, int]]]]] = {}
         """Slot -> proposals, each with (peer, life) of those that have accepted it."""
         self.decisions: dict[int, Decision] = {}
         """Slot -> what was decided."""
+        self.decided_at: dict[int, float] = {}
+        """Slot -> when the first participant knew."""
         self.steps: dict[int, CommitRecord] = {}
         """Step -> the record of the newest era."""
         self._averages: dict[tuple[int, int, int], tuple[bytes, float]] = {}
@@ -60,12 +67,16 @@ class Contract:
             self._decided(decision, participant)
         match effect:
             case effects.KeepVote(vote):
+                self._remembers(peer, vote)
                 self.votes[peer] = vote
                 self._voted(peer, vote)
             case effects.Send(_, ballots.Promise() | ballots.Accepted()) if participant.context.view.number == 0:
                 self._voted(peer, participant.context.agreement.vote(0))  # needs all members, so no vote is on disk
-            case effects.Send(_, ballots.Promise(slot, ballot)):
+            case effects.Send(_, ballots.Promise(slot, ballot, accepted)):
                 kept = self.votes.get(peer)
+                given = self._given.get((peer, participant.context.me.life), (-1, -1, -1))
+                if given[0] == slot and given[2] > accepted:
+                    self._broken(f"{self._name(participant)} forgets that it accepted {given[2]} in slot {slot}")
                 if ballot > 0 and (kept is None or kept.slot != slot or kept.promised < ballot):  # none is below 0
                     self._broken(f"{self._name(participant)} tells a promise, {slot}/{ballot}, that is not on disk")
             case effects.Send(_, ballots.Accepted(slot, ballot)):
@@ -82,6 +93,14 @@ class Contract:
     @staticmethod
     def _name(participant: Participant) -> str:
         return participant.context.me.name
+
+    def _remembers(self, peer: str, vote: Vote) -> None:
+        """What one life has promised and accepted is never taken back, in whichever process."""
+        now = (vote.slot, vote.promised, vote.accepted_ballot)
+        before = self._given.get((peer, vote.life), now)
+        if now < before:
+            self._broken(f"{peer[:8]} forgets its vote: {now} after {before}, (slot, promised, accepted)")
+        self._given[peer, vote.life] = max(now, before)
 
     def _voted(self, peer: str, vote: Vote) -> None:
         if vote.accepted is None:
@@ -100,10 +119,11 @@ class Contract:
         name, slot = self._name(participant), decision.slot
         known = self.decisions.get(slot)
         if known is not None:
-            if known != decision:
+            if known != decision and slot > 0:  # slot 0 is no decision: a process without memory has its own idea of it
                 self._broken(f"{name} knows another decision {slot} than others do")
             return
         self.decisions[slot] = decision
+        self.decided_at[slot] = self._now()
         before = self.decisions.get(slot - 1)
         if slot == 0:
             return
@@ -114,8 +134,8 @@ class Contract:
         for proposal, accepted_by in self._accepted.get(slot, ()):
             if proposal == decision:
                 voters = {(peer, life) for peer, life in accepted_by if before.view.votes(peer, life)}
-        needed = before.view.quorum - (before.view.number == 0)  # there the leader tells nobody of its own vote
-        if len(voters) < needed:
+        own = before.view.number == 0 or before.view.quorum == 1  # where the leader's own vote is told to no peer
+        if len(voters) < before.view.quorum - own:
             self._broken(f"{name} takes decision {slot} with {len(voters)} votes of {before.view.quorum}")
         self._accepted = {other: found for other, found in self._accepted.items() if other >= slot}
 

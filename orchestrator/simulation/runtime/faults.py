@@ -12,8 +12,9 @@ def begin(world: RuntimeWorld, fault: Fault) -> None:
     """Let a fault happen now.
 
     Kinds are those of `orchestrator.simulation.faults`, with `between`: a process dies in the middle of an event, after
-    `value` of its effects; `pair`: two that cannot reach each other; `shard`; `arrive`. For `crash` and `dark`, `value`
-    says by how many seconds the machine's clock is wrong from then on.
+    `value` of its effects; `wipe`: a process dies with its disk; `pair`: two that cannot reach each other; `shard` and
+    `shard-pause`; `arrive`. For `crash`, `dark` and `wipe`, `value` says by how many seconds the machine's clock is
+    wrong from then on.
     """
     world.reached[fault.kind] += 1
     known = {home.name: home for home in world.homes.values()}
@@ -21,7 +22,7 @@ def begin(world: RuntimeWorld, fault: Fault) -> None:
     match fault.kind:
         case "arrive":
             world.arrive(fault.who[0])
-        case "crash" | "dark":
+        case "crash" | "dark" | "wipe":
             world.crash(who[0], machine=fault.kind == "dark")
             _back(world, who[0], fault)
         case "between":
@@ -51,12 +52,12 @@ def begin(world: RuntimeWorld, fault: Fault) -> None:
 
 def _back(world: RuntimeWorld, home: Home, fault: Fault) -> None:
     if fault.seconds:
-        world.kernel.after(fault.seconds, _restart, world, home, fault.value)
+        world.kernel.after(fault.seconds, _restart, world, home, fault)
 
 
-def _restart(world: RuntimeWorld, home: Home, clock_off_s: float) -> None:
+def _restart(world: RuntimeWorld, home: Home, fault: Fault) -> None:
     if not world.closed:
-        world.restart(home, clock_off_s=clock_off_s)
+        world.restart(home, memory=fault.kind != "wipe", clock_off_s=fault.value)
 
 
 def _back_from_the_middle(world: RuntimeWorld, home: Home, fault: Fault) -> None:

@@ -46,6 +46,8 @@ class Home:
     """When it came into this condition."""
     clock_off_s: float = 0.0
     """How much the machine's clock is wrong."""
+    lost_lives: set[int] = field(default_factory=set)
+    """Lives whose votes went with the disk."""
     gone: bool = False
     """Its process ended by itself: it has left, or its run is over."""
     loop: ProcessLoop | None = None

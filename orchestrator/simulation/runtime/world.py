@@ -115,11 +115,13 @@ class RuntimeWorld:
         self.folder = Path(tempfile.mkdtemp(prefix="tessera-world-", dir=SHM if SHM.is_dir() else None))
         self.homes: dict[str, Home] = {}
         self.problems: list[str] = []
+        self.may_end = False
+        """Whether the run may end before its last step, for scenarios in which it has to."""
         self.reached: Counter[str] = Counter()
         self.closed = False
         training = training if training is not None else reference(self.spec, CountingTokens(self.spec))
         self.reference = training
-        self.contract = Contract(self.spec, training, self.problems.append)
+        self.contract = Contract(self.spec, training, self.problems.append, lambda: self.now)
         self.watch: Callable[[Home, effects.Effect], None] = lambda home, effect: None
         """Called before each effect of each participant, for tests."""
         self.hub = MemoryHub(
@@ -127,6 +129,8 @@ class RuntimeWorld:
         )
         self._secrets: dict[str, bytes] = {"": b"the owner's secret"}
         self._disturbed_at = 0.0
+        self._voted: set[str] = set()
+        """Peers that had a vote once."""
         for stage, count in enumerate(replicas):
             for replica in range(count):
                 self._settle_in(f"s{stage}r{replica}", stage, replica)
@@ -231,7 +235,8 @@ class RuntimeWorld:
         if not memory:
             shutil.rmtree(home.folder)
             home.folder.mkdir()
-            self.contract.votes.pop(home.peer, None)
+            if (vote := self.contract.votes.pop(home.peer, None)) is not None:
+                home.lost_lives.add(vote.life)
             doors = self._door()
         self.say(home, "restarts" if memory else "restarts without memory")
         self._disturbed_at = self.now
@@ -301,11 +306,12 @@ class RuntimeWorld:
             if home.errors:
                 raise self.violation(f"{home.name}: {home.errors[0]}")
             node = home.node
-            if home.up and node is not None and node.failure:
+            if home.up and node is not None and node.failure and not self.may_end:
                 raise self.violation(f"{home.name} gave up: {node.failure}")
             participant = home.participant
             if home.up and participant is not None:
                 self._look_at_view(participant)
+                self._look_at_vote(home, participant)
         if self.problems:
             raise self.violation(self.problems[0])
 
@@ -322,16 +328,41 @@ class RuntimeWorld:
             if context.now - context.decided_at < self.now - home.since - patience:  # decided something since
                 raise self.violation(f"{home.name} is gone for {self.now - home.since:.0f} s, and has a vote still")
 
+    def _look_at_vote(self, home: Home, participant: Participant) -> None:
+        """Who is back, and left alone, gets its vote back: what gossip knows of the living reaches the view, too."""
+        if participant.inside:
+            self._voted.add(home.peer)
+        quiet = self.now - max(home.since, self._disturbed_at)
+        if participant.inside or home.peer not in self._voted or participant.context.leaving or quiet < BACK_S:
+            return
+        newest = max(self.contract.decisions, default=-1)
+        if self.contract.decided_at.get(newest, 0.0) > self.now - quiet + BACK_S / 2 and not participant.finished:
+            raise self.violation(f"{home.name} runs undisturbed for {quiet:.0f} s, and has no vote")
+
     @property
     def finished(self) -> bool:
         """Whether the run is over for all that are here. One that comes back when all others have gone waits."""
         over = not self.contract.missing()
         nodes = [home.node for home in self.homes.values() if home.condition in (Condition.UP, Condition.PAUSED)]
+        if not nodes:
+            return over
         return all(node and (node.phase() in ("finished", "left") or (over and node.alone)) for node in nodes)
 
-    def settle(self, seconds: float) -> None:
-        """Let the run come to its end. Raises Violation."""
-        self.until(lambda: self.finished, seconds, "the end of the run")
+    @property
+    def majority_lost(self) -> bool:
+        """Whether so many votes are lost with their disks or machines that the newest view can decide nothing more."""
+        if not self.contract.decisions:
+            return False
+        view = self.contract.decisions[max(self.contract.decisions)].view
+        homes = [(member, self.homes[member.peer_id]) for member in view.members]
+        left = [m for m, home in homes if m.life not in home.lost_lives and not home.gone]
+        return view.number > 0 and len(left) < view.quorum
+
+    def settle(self, seconds: float) -> str:
+        """Let the run come to its end. Returns why that is impossible, empty when it is there. Raises Violation."""
+        self.until(lambda: self.finished or self.majority_lost, seconds, "the end of the run")
+        if not self.finished:
+            return "majority lost"
         if missing := self.contract.missing():
             raise self.violation(f"steps {missing} were never committed")
         for home in self.up():
@@ -339,6 +370,7 @@ class RuntimeWorld:
             if engine is not None and engine.commit == self.spec.train.steps:
                 self.contract.holds(home.participant, engine)
         self.look()
+        return ""
 
     def say(self, home: Home, what: Any) -> None:
         """A line for the trace."""
