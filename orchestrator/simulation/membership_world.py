@@ -119,9 +119,13 @@ class MembershipWorld(World):
 
     def join(self, through: Node) -> Node:
         """A new member comes, through another one."""
+        return self.come(self.core(through).record.addresses)
+
+    def come(self, doors: Iterable[str]) -> Node:
+        """A new member comes, and is told these addresses; that of member number n is `tcp:home-n:1`."""
         core = self._new_core(len(self.nodes))
         node = self.add(core.record.peer_id, core.record.name, core)
-        self.give(node, Join(self.core(through).record.addresses))
+        self.give(node, Join(tuple(doors)))
         return node
 
     def _new_core(self, number: int) -> Membership:

@@ -18,14 +18,11 @@ from checkpoint.store import Store
 from orchestrator.bench_elastic import Bench
 from orchestrator.verify import relative_error
 from tests.system.conftest import Cluster
-from tests.system.test_checkpoints import SETTINGS, SGD, good
+from tests.system.runs import EXACT, details, good
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
-
-def saved(report: dict[str, Any]) -> list[str]:
-    """What was said of checkpoints."""
-    return [event["detail"] for event in report["events"] if event["kind"] == "checkpoint"]
+SETTINGS = [*EXACT, "train.keep_every=0", "train.validate_every=0"]
 
 
 def losses(report: dict[str, Any]) -> dict[int, float]:
@@ -57,35 +54,29 @@ def assert_own_stage_only(found: list[set[str]]) -> None:
     assert set().union(*stages) == {"stage-0000", "stage-0001"}
 
 
-@pytest.mark.parametrize("replicas", [1, 2])
-def test_twenty_steps_and_twenty_are_forty(cluster: Cluster, tmp_path: Path, replicas: int) -> None:
-    """Bit for bit with one replica; with two the sums are made in another order."""
+def test_eight_steps_and_eight_are_sixteen_bit_for_bit(cluster: Cluster, tmp_path: Path) -> None:
+    """Also from the checkpoint before, when the newest one is damaged."""
     bench = Bench(cluster.address, cluster.keeper, cluster.output)
-    settings, name = [*SETTINGS, *SGD, f"layout.replicas={replicas}", "train.steps=40"], f"forty-{replicas}"
-    store, twenty = tmp_path / "watched", tmp_path / "twenty" / "watched"
+    settings = [*SETTINGS, "layout.stages=2", "layout.replicas=1", "train.steps=16"]
+    store, eight = tmp_path / "watched", tmp_path / "eight" / "watched"
     saving = [f"checkpoint.url={store}", "checkpoint.every=4", "checkpoint.last=20"]
-    whole = bench.run("simulate", [*settings, *saving], f"{name}-whole", seconds=150)
+    whole = bench.run("simulate", [*settings, *saving], "sixteen-whole", seconds=150)
     assert whole["totals"]["outcome"] == "finished"
-    assert good(store) == [f"h0000-c{commit:010}" for commit in range(40, 0, -4)]
+    assert good(store) == [f"h0000-c{commit:010}" for commit in (16, 12, 8, 4)]
     assert_own_stage_only(opened(tmp_path))
-    for commit in (16, 20):
-        shutil.copytree(store / f"h0000-c{commit:010}", twenty / f"h0000-c{commit:010}")
-    again = [*settings, f"checkpoint.resume={twenty}"]
-    same = bench.run("simulate", again, f"{name}-again", seconds=120)
-    assert_own_stage_only(opened(twenty.parent))
+    for commit in (4, 8):
+        shutil.copytree(store / f"h0000-c{commit:010}", eight / f"h0000-c{commit:010}")
+    again = [*settings, f"checkpoint.resume={eight}"]
+    same = bench.run("simulate", again, "sixteen-again", seconds=120)
+    assert_own_stage_only(opened(eight.parent))
     assert same["totals"]["outcome"] == "finished", same["totals"]["failure"]
-    assert [step["step"] for step in same["steps"]] == list(range(20, 40))
-    assert relative_error(same, after(whole, 20)) < 1e-5
-    if replicas == 2:
-        reference = bench.run("reference", settings, f"{name}-plain", seconds=120)
-        assert relative_error(whole, reference) < 1e-5 and relative_error(same, after(reference, 20)) < 1e-5
-    if replicas == 1:
-        assert losses(same) == losses(after(whole, 20))
-        assert sorted(same["steps"][-1]["hashes"].values()) == sorted(whole["steps"][-1]["hashes"].values())
-        damage(next((twenty / "h0000-c0000000020" / "stage-0001").glob("*.distcp")))
-        before = bench.run("simulate", again, f"{name}-before", seconds=200)
-        assert losses(before) == losses(after(whole, 16))
-        assert any(".distcp" in text and "the checkpoint before it" in text for text in saved(before)), saved(before)
+    assert [step["step"] for step in same["steps"]] == list(range(8, 16))
+    assert losses(same) == losses(after(whole, 8))
+    assert sorted(same["steps"][-1]["hashes"].values()) == sorted(whole["steps"][-1]["hashes"].values())
+    damage(next((eight / "h0000-c0000000008" / "stage-0001").glob("*.distcp")))
+    before = bench.run("simulate", again, "sixteen-before", seconds=200)
+    assert losses(before) == losses(after(whole, 4))
+    assert any(".distcp" in text and "the checkpoint before it" in text for text in details(before, "checkpoint"))
     assert bench.orphans() == 0
 
 
@@ -98,36 +89,34 @@ def damage(path: Path) -> None:
 
 LAYOUTS = [
     "layout.stages=2 layout.replicas=2 layout.zero=0",
-    "layout.stages=4 layout.replicas=1 layout.zero=3",
-    "layout.stages=2 layout.replicas=2 layout.zero=0",
-    "layout.stages=2 layout.replicas=1 layout.zero=2 layout.devices=2",
+    "layout.stages=4 layout.replicas=1 layout.zero=2",
+    "layout.stages=2 layout.replicas=1 layout.zero=3 layout.devices=2",
 ]
 """Each goes on from what the one before it wrote: more and fewer stages, replicas, local ranks and ZeRO stages."""
 
 
-@pytest.mark.parametrize("optimizer,limit", [("sgd", 1e-5), ("adamw", 1e-4)])
-def test_a_run_wanders_over_layouts(cluster: Cluster, tmp_path: Path, optimizer: str, limit: float) -> None:
-    layouts = LAYOUTS if optimizer == "sgd" else [LAYOUTS[3], LAYOUTS[1]]
+def test_a_run_wanders_over_layouts(cluster: Cluster, tmp_path: Path) -> None:
+    """With momentum, so that the optimizer's state counts, too."""
     bench = Bench(cluster.address, cluster.keeper, cluster.output)
-    rate = "0.03" if optimizer == "sgd" else "0.003"
     store = tmp_path / "watched"
-    settings = [*SETTINGS, f"optimizer.name={optimizer}", f"optimizer.lr={rate}", f"checkpoint.url={store}"]
-    ends = [4 * (number + 1) for number in range(len(layouts))]
-    whole = bench.run("reference", [*settings, f"train.steps={ends[-1]}"], f"{optimizer}-whole", seconds=120)
+    settings = [*SETTINGS, "optimizer.momentum=0.9", f"checkpoint.url={store}"]
+    ends = [4 * (number + 1) for number in range(len(LAYOUTS))]
+    whole = bench.run("reference", [*settings, f"train.steps={ends[-1]}"], "wander-whole", seconds=120)
     for number, (begin, end) in enumerate(pairwise([0, *ends])):
         resume = [f"checkpoint.resume={store}"] if number else []
-        held = holders(store, bench.folder / f"{optimizer}-0") if number == 1 else []
+        held = holders(store, bench.folder / "wander-0") if number == 1 else []
         opened(tmp_path)
-        layout = [*layouts[number].split(), f"train.steps={end}"]
-        report = bench.run("simulate", [*settings, *layout, *resume], f"{optimizer}-{number}", seconds=150)
+        layout = [*LAYOUTS[number].split(), f"train.steps={end}"]
+        report = bench.run("simulate", [*settings, *layout, *resume], f"wander-{number}", seconds=150)
         assert report["totals"]["outcome"] == "finished", report["totals"]["failure"]
         assert [step["step"] for step in report["steps"]] == list(range(begin, end))
-        assert relative_error(report, {"steps": whole["steps"][begin:end]}) < limit, layouts[number]
+        assert relative_error(report, {"steps": whole["steps"][begin:end]}) < 1e-5, LAYOUTS[number]
+        assert relative_error(report, {"steps": whole["steps"][begin:end]}, "grad_norm") < 1e-5, LAYOUTS[number]
         if number == 1:
             newest = f"c{begin:010}/"  # what it saves itself is another one
             read = [{path for path in mine if newest in path and path.endswith(".distcp")} for mine in opened(tmp_path)]
             assert sorted(map(sorted, read)) == sorted(map(sorted, held)), "no more and no less than has something"
-    assert len(good(store)) == len(layouts)
+    assert len(good(store)) == len(LAYOUTS)
     assert bench.orphans() == 0
 
 

@@ -68,27 +68,3 @@ def test_a_mesh_cut_in_two_merges_without_its_founder(lab: MeshLab) -> None:
     merged = lab.agree(one + other, PATIENCE_S) - healed
     assert len({status["view"] for status in lab.statuses(one + other)}) == 1
     assert all(notes(member, "joined", healed) for member in one + other), f"merged after {merged:.1f} s"
-
-
-def test_two_meshes_founded_from_the_same_addresses_become_one(lab: MeshLab) -> None:
-    """Both halves were told the same two addresses while the way between them was closed."""
-    left, right = lab.start(NAMES[:3]), lab.start(NAMES[3:6])
-    lab.cut(left, right)
-    doors = [left[0].address, right[0].address]
-    for member in left + right:
-        member.order("join", addresses=doors)
-    lab.agree(left, PATIENCE_S)
-    lab.agree(right, PATIENCE_S)
-    lab.heal()
-    lab.agree(left + right, PATIENCE_S)
-
-
-def test_a_member_that_says_goodbye_is_not_held_dead(lab: MeshLab) -> None:
-    lab.form(NAMES[:4])
-    since = time.monotonic()
-    leaver = lab.members["n2"]
-    leaver.order("leave")
-    leaver.process.wait(timeout=PATIENCE_S)
-    lab.agree([member for member in lab.alive if member.name != "n2"], PATIENCE_S)
-    assert lab.deaths(since) == []
-    assert all(status["states"]["n2"] == "left" for status in lab.statuses(lab.alive))

@@ -1,4 +1,7 @@
-"""A whole stage dies, on real processes: each policy; and SIGTERM and a spot instance's notice, which lose nothing."""
+"""All real processes die at once; SIGTERM and a spot instance's notice, which lose nothing.
+
+What each policy does about a lost stage is in tests/integration.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,9 @@ import http.server
 import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -18,35 +20,21 @@ import pytest
 
 from orchestrator.bench_elastic import Bench
 from orchestrator.verify import problems
-from tests.system.conftest import SMALL, Cluster, committed, committed_steps, wait_for
+from tests.system.conftest import Cluster, committed, wait_for
+from tests.system.runs import EXACT, details, good
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
-SETTINGS = [
-    *SMALL,
-    "layout.stages=2",
-    "layout.max_model_share=0.7",
-    "train.microbatches=4",
-    "optimizer.name=sgd",
-    "optimizer.lr=0.03",
-    "optimizer.clip=0",
-    "optimizer.schedule=constant",
-    "emulate.tokens_per_s=1000",
-    "train.keep_every=4",
-]
+SETTINGS = [*EXACT, "layout.stages=2", "layout.max_model_share=0.7", "emulate.tokens_per_s=1000", "train.keep_every=4"]
 
 
-def details(report: dict[str, Any], kind: str) -> list[str]:
-    """What was said of that kind."""
-    return [event["detail"] for event in report["events"] if event["kind"] == kind]
-
-
-def test_wait_the_run_returns_to_what_was_kept_and_ends_as_undisturbed(cluster: Cluster) -> None:
-    """Everybody is killed at once: votes, states and each other's addresses are on their disks."""
+def test_all_processes_are_killed_and_the_run_goes_on_from_what_was_kept(cluster: Cluster, tmp_path: Path) -> None:
+    """Votes, states and each other's addresses are on their disks; a checkpoint that was half written is not taken."""
     bench = Bench(cluster.address, cluster.keeper, cluster.output)
     settings = [*SETTINGS, "layout.replicas=1", "train.steps=16"]
     reference = bench.run("reference", settings, "returns-plain")
-    running = bench.start("simulate", settings, "returns")
+    saving = [f"checkpoint.url={tmp_path}", "checkpoint.every=3", "checkpoint.last=9"]
+    running = bench.start("simulate", [*settings, *saving], "returns")
     wait_for(lambda: committed(bench.folder, "returns") >= 9, 120, "step 9")
     for process in bench.actors():
         with contextlib.suppress(psutil.Error):  # it may have died with another one
@@ -58,59 +46,8 @@ def test_wait_the_run_returns_to_what_was_kept_and_ends_as_undisturbed(cluster: 
     step, commit = max((int(match[1]), int(match[2])) for match in found if match is not None)
     assert commit % 4 == 0 and report["totals"]["steps_lost"] == step - commit > 0
     assert {row["step"]: row["era"] for row in report["steps"]} == {n: int(n >= commit) for n in range(16)}
-    assert bench.orphans() == 0
-
-
-def test_stop_the_run_ends_and_says_why(cluster: Cluster) -> None:
-    bench = Bench(cluster.address, cluster.keeper, cluster.output)
-    settings = [*SETTINGS, "layout.replicas=1", "train.steps=40", "train.lost_stage=stop"]
-    report = bench.run("simulate", [*settings, "faults=[kill stage-1 at step 6]"], "stops", seconds=240)
-    assert report["totals"]["outcome"] == "failed"
-    assert "stage 1 has lost everybody" in report["totals"]["failure"]
-    assert "train.lost_stage=stop" in report["totals"]["failure"]
-    assert bench.orphans() == 0
-
-
-REMOVE = """
-import sys, ray
-from ray.util import list_named_actors
-ray.init(address=sys.argv[1], namespace="tessera", log_to_driver=False, logging_level="ERROR")
-names = [one["name"] for one in list_named_actors(all_namespaces=True)]
-(name,) = [name for name in names if f"/{sys.argv[2]}/" in name and name.endswith(f"/{sys.argv[3]}")]
-ray.kill(ray.get_actor(name), no_restart=True)
-"""
-
-
-def test_spare_goes_on_with_the_stage_and_no_step_is_lost(cluster: Cluster) -> None:
-    """The only other one of its stage is ended for good as soon as the spare follows."""
-    bench, steps = Bench(cluster.address, cluster.keeper, cluster.output), 150
-    settings = [*SETTINGS, f"train.steps={steps}", "layout.replicas=1", "train.lost_stage=spare", "layout.spares=1"]
-    reference = bench.run("reference", settings, "spare-plain")
-    running = bench.start("simulate", [*settings, "emulate.tokens_per_s=600"], "spare")
-
-    def newest() -> dict[str, Any]:
-        return committed_steps(bench.folder, "spare")[-1]
-
-    wait_for(lambda: committed(bench.folder, "spare") > 0, 120, "the first step")
-    (worked,) = [name for name, stage in newest()["stages"].items() if stage == 1 and newest()["counted"][name]]
-    wait_for(lambda: list(newest()["stages"].values()).count(1) == 2, 120, "the spare of stage 1")
-    before = newest()
-    (spare,) = [name for name, stage in before["stages"].items() if stage == 1 and name != worked]
-    assert before["counted"][spare] == []
-    subprocess.run([sys.executable, "-c", REMOVE, cluster.address, "spare", worked], check=True, timeout=90)
-    wait_for(lambda: len(newest()["counted"].get(spare, [])) == 4, 120, "the first step that the spare counted")
-    told = newest()["step"]
-    wait_for(lambda: newest()["step"] > told + 2, 60, "three more steps")
-    running.send_signal(signal.SIGINT)
-    running.communicate(timeout=60)
-    report = bench.report("spare")
-    done = len(report["steps"])
-    assert told < done <= steps and report["totals"]["outcome"] in ("stopped", "finished")
-    assert [text for text in problems(report, reference, done, 4) if "it ended as stopped" not in text] == []
-    assert report["totals"]["steps_lost"] == 0
-    counted = {step["step"]: step["counted"].get(spare, []) for step in report["steps"]}
-    assert not any(counted[step] for step in range(before["step"] + 1)) and len(counted[done - 1]) == 4
-    assert not [text for kind in ("leaving", "restart") for text in details(report, kind)], "nobody comes back"
+    whole = good(tmp_path)
+    assert whole[0] == "h0001-c0000000016" and "h0000-c0000000003" in whole, "a new era writes a history of its own"
     assert bench.orphans() == 0
 
 

@@ -18,7 +18,7 @@ from actors.transport.identity import Identity, Owner
 from actors.transport.tls import client_context
 from orchestrator.ray_keeper import LocalCluster
 from tests.system.conftest import ROOT, SMALL, Cluster, committed, wait_for
-from tests.system.test_ends import DEADLINE_S, start_training
+from tests.system.test_ends import DEADLINE_S, assert_all_gone, start_training
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
@@ -111,14 +111,11 @@ print(json.dumps({name: ray.get(ray.get_actor(name).audit.remote(), timeout=30) 
 """
 
 
-def test_no_process_ever_holds_parameters_of_another_stage(cluster: Cluster) -> None:
+def assert_own_stage_only(cluster: Cluster, run_id: str) -> None:
     """A hook on torch's parameter registration in every shard's process; mesh processes do not even import torch."""
-    process, _, _ = start_training(cluster, "audit")
-    command = [sys.executable, "-c", AUDIT, cluster.address, "audit"]
+    command = [sys.executable, "-c", AUDIT, cluster.address, run_id]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     found = json.loads(done.stdout[done.stdout.index("{") :])
-    process.terminate()
-    process.communicate(timeout=DEADLINE_S)
     assert len(found) == 2
     held: list[str] = []
     for entry in found.values():
@@ -130,8 +127,11 @@ def test_no_process_ever_holds_parameters_of_another_stage(cluster: Cluster) -> 
     assert {name.split(".")[1] for name in held if name.startswith("layers.")} == {"0", "1", "2", "3"}
 
 
-def test_strangers_are_refused_and_training_goes_on(cluster: Cluster, tmp_path: Path) -> None:
-    process, _, _ = start_training(cluster, "hostile")
+def test_strangers_are_refused_and_no_process_holds_another_stage_until_sigterm_ends_all(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    process, meshes, shards = start_training(cluster, "hostile")
+    assert_own_stage_only(cluster, "hostile")
     before = status(cluster, "hostile")
     assert before["phase"] == "training"
     observer = next(p for p in before["participants"] if p["name"] == before["observer"])  # type: ignore[attr-defined, index]
@@ -175,3 +175,5 @@ def test_strangers_are_refused_and_training_goes_on(cluster: Cluster, tmp_path: 
     process.terminate()
     process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 130
+    assert cluster.report("hostile")["totals"]["outcome"] == "stopped"
+    assert_all_gone([*meshes, *shards])
