@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
+import pytest
+
 from orchestrator.ray_keeper import use_token
 
+FIRST = ("integration/test_grid", "steps/test_worlds", "integration/test_joint", "checkpoint/test_crash", "steps/test_s")
+"""Files that take long: they begin first, so that two processes end at nearly the same time."""
+
 use_token()  # Ray reads its token when it is imported, and some test modules import it
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files come first; the order within a file stays."""
+
+    def rank(item: pytest.Item) -> int:
+        return next((place for place, name in enumerate(FIRST) if name in item.nodeid), len(FIRST))
+
+    items.sort(key=rank)

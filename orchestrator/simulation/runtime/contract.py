@@ -196,7 +196,8 @@ class Contract:
 
     def missing(self) -> list[int]:
         """Steps that are not committed."""
-        return [step for step in range(self._spec.train.steps) if step not in self.steps]
+        first = max(0, self._spec.checkpoint.resume_commit)
+        return [step for step in range(first, self._spec.train.steps) if step not in self.steps]
 
 
 def _error(found: Any, wanted: Any) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from orchestrator.simulation.faults import Fault
 from orchestrator.simulation.network import Quality
 from orchestrator.simulation.runtime.home import Home
@@ -26,8 +28,8 @@ def begin(world: RuntimeWorld, fault: Fault) -> None:
             world.crash(who[0], machine=fault.kind == "dark")
             _back(world, who[0], fault)
         case "between":
-            who[0].dies_after = int(fault.value) or 1
-            _back_from_the_middle(world, who[0], fault)
+            back = Fault(fault.at, fault.kind, fault.who, fault.seconds)
+            who[0].dies_after, who[0].dies_then = int(fault.value) or 1, partial(_back, world, who[0], back)
         case "pause":
             world.pause(who[0], fault.seconds)
         case "cut" | "one-way" | "pair":
@@ -58,14 +60,6 @@ def _back(world: RuntimeWorld, home: Home, fault: Fault) -> None:
 def _restart(world: RuntimeWorld, home: Home, fault: Fault) -> None:
     if not world.closed:
         world.restart(home, memory=fault.kind != "wipe", clock_off_s=fault.value)
-
-
-def _back_from_the_middle(world: RuntimeWorld, home: Home, fault: Fault) -> None:
-    """It may take a while until the process has an event of so many effects."""
-    if home.up and home.dies_after and not world.closed:
-        world.kernel.after(0.5, _back_from_the_middle, world, home, fault)
-    else:
-        _back(world, home, Fault(fault.at, fault.kind, fault.who, fault.seconds))
 
 
 def _cut(world: RuntimeWorld, who: list[Home], fault: Fault) -> None:

@@ -56,6 +56,8 @@ class Home:
     shards: NumpyShardGroup | None = None
     dies_after: int = 0
     """The process dies in the middle of the next event of which so many effects are done; 0 for not at all."""
+    dies_then: Callable[[], None] | None = None
+    """Called when it has died so."""
     event: int = -1
     """Number of the world's event in which the last effect was seen."""
     done: int = 0

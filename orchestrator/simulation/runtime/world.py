@@ -271,6 +271,8 @@ class RuntimeWorld:
         if home.dies_after and home.done >= home.dies_after:
             self.reached["death between effects"] += 1
             self.crash(home)
+            if home.dies_then is not None:
+                home.dies_then()
             return
         home.done += 1
         self.watch(home, effect)
