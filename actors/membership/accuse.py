@@ -95,8 +95,10 @@ class Court:
     def accused(self, accusation: Accusation) -> None:
         """Somebody suspects somebody else than us."""
         context = self._context
-        record = context.table.records[accusation.subject]
-        if not context.table.is_live(accusation.subject) or accusation.incarnation < record.incarnation:
+        if accusation.incarnation < context.table.records[accusation.subject].incarnation:
+            context.refused["stale"] += 1
+            return
+        if not context.table.is_live(accusation.subject):
             return
         fresh = accusation.subject not in context.suspicions
         suspicion = self._suspicion(accusation)
@@ -180,7 +182,10 @@ class Court:
         gone = context.table.gone.get(subject)
         if gone is not None and gone.accusation is not None and gone.incarnation == verdict.incarnation:
             context.broadcasts.heard(subject)
-        if not context.table.is_live(subject) or verdict.incarnation < record.incarnation:
+        if verdict.incarnation < record.incarnation:
+            context.refused["stale"] += 1
+            return
+        if not context.table.is_live(subject):
             return
         context.table.bury(subject, Gone(context.now, verdict.incarnation, verdict))
         self._end(subject, verdict.wire)

@@ -320,7 +320,12 @@ class Membership:
                 self._welcome(record)
             return
         newest = known.incarnation if gone is None else gone.incarnation
-        if record.incarnation < newest or (record.incarnation == newest and gone is not None):
+        if record.incarnation < newest:
+            context.refused["stale"] += 1
+            return
+        if record.incarnation == newest and gone is not None:
+            if gone.accusation is None:
+                context.broadcasts.heard(peer)
             return
         if record.incarnation == newest and record.digest <= known.digest:
             if record.digest != known.digest:
@@ -361,7 +366,9 @@ class Membership:
     def _accusation(self, accusation: Accusation) -> None:
         context, records = self._context, self._table.records
         if accusation.subject == context.me:
-            if accusation.incarnation >= self.record.incarnation and not self._leaving:
+            if accusation.incarnation < self.record.incarnation:
+                context.refused["stale"] += 1
+            elif not self._leaving:
                 self._refute(accusation)
         elif accusation.subject not in records or accusation.accuser not in records:
             context.refused["unknown-member"] += 1
@@ -374,6 +381,8 @@ class Membership:
 
     def _own(self, record: Record) -> None:
         """Others remember more of us than we do: an earlier process of this identity, or a twin."""
+        if record.incarnation < self.record.incarnation:
+            self._context.refused["stale"] += 1
         newer = record.incarnation > self.record.incarnation
         twin = record.incarnation == self.record.incarnation and record.digest != self.record.digest
         if not (newer or twin) or self._leaving or self._context.now < self._twin_at:

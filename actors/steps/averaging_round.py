@@ -69,11 +69,11 @@ class Round:
         """It is broken off, or over."""
         self._order, self._reports = None, {}
 
-    def concerns(self, message: Prepared | Stuck) -> bool:
-        """Whether a message is about the round under way; other ballots have the same numbers."""
+    def concerns(self, sender: str, message: Prepared | Stuck) -> bool:
+        """Whether one who averages tells of the round under way; other ballots have the same numbers."""
         order = self._order
         wanted = (order.slot, order.ballot, order.number) if order is not None else None
-        return (message.slot, message.ballot, message.number) == wanted
+        return sender in self.members and (message.slot, message.ballot, message.number) == wanted
 
     @property
     def members(self) -> set[str]:

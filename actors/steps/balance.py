@@ -69,6 +69,8 @@ def due_move(context: Context, workers: Collection[str]) -> Move | None:
     speeds: dict[int, dict[str, float]] = {stage: {} for stage in range(setup.stages)}
     for member in members:
         speeds[member.stage][member.peer_id] = context.router.speed(member.peer_id)
+    if not all(speeds.values()):
+        return None  # a stage without replicas is not a poor one: no donor has its state, so the stage policy decides
     assigned = context.decision.assigned
     may = {
         member.peer_id: [s for s in range(setup.stages) if allowed(setup, (*assigned.get(member.peer_id, ()), s))]

@@ -61,7 +61,9 @@ class _Draft:
         served, patient = self._survey.served(), waiting.patient()
         for peer, join in waiting.joiners.items():
             vouched = join.stage not in served or _vouched(context, waiting, peer, join)
-            if vouched and may_have(context, peer, join.stage) and _admissible(context, peer, join, peer in patient):
+            named = any(member.name == join.name for other, member in self.members.items() if other != peer)
+            may = vouched and not named and may_have(context, peer, join.stage)
+            if may and _admissible(context, peer, join, peer in patient):
                 self.members.setdefault(peer, Voter(peer, join.report.life, join.name, join.stage))
                 self.spares = self.spares | {peer} if join.report.spare else self.spares - {peer}
 
@@ -175,7 +177,6 @@ def _admissible(context: Context, peer: str, join: Join, patient: bool) -> bool:
         and join.report.era == len(context.decision.returns)
         and join.report.config_hash == context.setup.config_hash
         and 0 <= join.stage < context.setup.stages
-        and all(member.name != join.name for member in others)
         and not near & unreachable
     )
 

@@ -120,7 +120,7 @@ class Council:
                 self._leader.again(peer)
             case ballots.Holding():
                 self._leader.holding(peer, message)
-            case ballots.Vouch():
+            case ballots.Vouch() if context.view.member(peer) is not None:
                 self._leader.asked(peer, message)
             case ballots.Prepared():
                 self._leader.prepared(peer, message)

@@ -46,14 +46,14 @@ class Follower:
         context = self._context
         if self._here() or not self.built or self._busy is not None or self._asking or context.step < 0:
             return
-        self._ask(-1)
+        self._ask()
 
     def _here(self) -> bool:
         context = self._context
         return context.ready or context.restoring or context.applying is not None
 
-    def _ask(self, least: int, peers: list[str] | None = None) -> None:
-        """Everybody of the own stage, or these."""
+    def _ask(self) -> None:
+        """Everybody of the own stage."""
         context = self._context
         able = self._able()
         if not able:
@@ -64,8 +64,8 @@ class Follower:
         self._asked += 1
         text = f"{context.me.name} asked {context.names(able)} for commit {context.step} and got nothing"
         context.waits.after(context.now, ("catchup",), seconds, text)
-        for peer in able if peers is None else peers:
-            context.send(peer, Want(context.held, least))
+        for peer in able:
+            context.send(peer, Want(context.held, -1))
 
     def _able(self) -> list[str]:
         """Replicas to ask, without those that gave something damaged as long as there are others."""
@@ -240,8 +240,7 @@ class Follower:
         named = decided.averages.get(context.me.stage, offer.proof) if decided.step == offer.commit else offer.proof
         if average_digest(average, offer.replicas) != offer.proof or offer.proof != named:
             context.note("damaged", f"the average of commit {offer.commit} is not the one that was decided")
-            for peer in list(fetch.donors):
-                self._refuse(peer)
+            self._bad |= set(fetch.donors)
             self._restart()
             return
         self._busy = fetch

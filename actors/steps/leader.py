@@ -202,7 +202,7 @@ class Leader:
     def stuck(self, sender: str, message: Stuck) -> None:
         """Averaging does not get on: once more, and the second time without those who are missing."""
         context = self._context
-        if self.at is not Stage.AVERAGE or not self._round.concerns(message):
+        if self.at is not Stage.AVERAGE or not self._round.concerns(sender, message):
             return
         if worst := self._round.stuck(sender, message):
             self._exclude(worst, "it does not send its part of the average")
@@ -344,7 +344,7 @@ class Leader:
     def prepared(self, sender: str, message: Prepared) -> None:
         """A participant has its stage's average; propose when all have."""
         context = self._context
-        if self.at is not Stage.AVERAGE or not self._round.concerns(message):
+        if self.at is not Stage.AVERAGE or not self._round.concerns(sender, message):
             return
         if message.sum_of_squares < 0:
             context.ignore("a sum of squares that is none")

@@ -109,8 +109,8 @@ class Standing:
         if not context.ready or not agreement.votes:
             return
         for peer, report in list(self._joiners.items()):
-            if report.held < context.held:
-                continue
+            if report.held > context.held:
+                continue  # it will be compared when we hold that commit, too
             del self._joiners[peer]
             if report.held != context.held or not report.parameter_hash:
                 continue

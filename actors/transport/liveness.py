@@ -28,11 +28,10 @@ class Liveness:
         """Both lanes work."""
         self.lost = False
         """The owner was told so; cleared when the link forms again."""
-        self._ever_up = False
 
     def formed(self, now: float) -> None:
         """Both lanes work (again)."""
-        self.up, self.lost, self._ever_up, self._broken_at, self._heard_at = True, False, True, None, now
+        self.up, self.lost, self._broken_at, self._heard_at = True, False, None, now
 
     def broke(self, now: float) -> None:
         """A lane is gone; the clock starts at the first of several breaks."""

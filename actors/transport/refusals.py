@@ -14,10 +14,15 @@ LOG_EVERY_S = 5.0
 
 
 class Refusals:
-    """Counts refusals by reason and tells the owner."""
+    """Counts refusals by reason and tells the owner.
 
-    def __init__(self, tell: Callable[[str, str], None]) -> None:
-        self._tell = tell
+    Args:
+        tell: called with reason and detail of each case.
+        clock: seconds, for the time between two lines.
+    """
+
+    def __init__(self, tell: Callable[[str, str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._tell, self._clock = tell, clock
         self._counts: Counter[str] = Counter()
         self._logged_at: dict[str, float] = {}
         self._unlogged: Counter[str] = Counter()
@@ -30,7 +35,7 @@ class Refusals:
     def count(self, reason: str, detail: str) -> None:
         """One more case."""
         self._counts[reason] += 1
-        now = time.monotonic()
+        now = self._clock()
         if now - self._logged_at.get(reason, -LOG_EVERY_S) >= LOG_EVERY_S:
             self._logged_at[reason] = now
             unlogged = self._unlogged.pop(reason, 0)

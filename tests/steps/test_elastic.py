@@ -33,7 +33,7 @@ def test_hundreds_of_runs_grow_and_shrink_under_faults() -> None:
     for kind, count in sorted(reached.items()):
         print(f"{count:6} seeds reached {kind}")  # noqa: T201  (shown with -s, and when it fails)
     assert not broken, broken[0]
-    for kind in ("assigned", "donates", "leaving", "moves", "denied", "lost"):
+    for kind in ("assigned", "donates", "leaving", "moves", "lost"):  # who is denied has a test of its own
         assert reached[f"note {kind}"] > 0 or SEEDS < 400, f"no seed met {kind}"
     assert reached["ended: all committed"] > 0.85 * SEEDS
 
