@@ -19,7 +19,8 @@ from orchestrator.simulation import membership_seeds as seeds
 from orchestrator.simulation.faults import KINDS
 from orchestrator.simulation.trace import Violation
 
-WORLDS = int(os.environ.get("TESSERA_WORLDS", "2000"))
+WORLDS = max(50, int(os.environ.get("TESSERA_WORLDS", "2000")))
+"""Of fifty, several reach every kind of fault."""
 
 
 def test_every_world_keeps_its_promises() -> None:
@@ -28,7 +29,7 @@ def test_every_world_keeps_its_promises() -> None:
         sys.stdout.write(f"{count:6} seeds reached {kind}\n")
     assert not broken, f"{len(broken)} of {WORLDS} worlds broke; the first:\n{broken[0]}"
     for kind in (*(f"fault {kind}" for kind in KINDS), "dead", "back", "refuted", "left", "join", "mild"):
-        assert reached[kind] > WORLDS / 100, f"only {reached[kind]} seeds reached {kind!r}"
+        assert reached[kind] > WORLDS / 50, f"only {reached[kind]} seeds reached {kind!r}"
 
 
 def test_a_world_is_replayed_by_its_seed() -> None:

@@ -36,9 +36,10 @@ def unavailable() -> str | None:
 
 
 @contextlib.contextmanager
-def lab(*sites: SiteConfig) -> Iterator[None]:
-    """Namespaces with the sites' names, for the time of a with block."""
+def lab(*sites: SiteConfig) -> Iterator[dict[str, int]]:
+    """Namespaces with the sites' names, for the time of a with block; after it, the bytes of packets each has sent."""
     made: list[str] = []
+    sent: dict[str, int] = {}
     try:
         for site in sites:
             subprocess.run(["ip", "netns", "add", site.namespace], check=True)
@@ -51,9 +52,10 @@ def lab(*sites: SiteConfig) -> Iterator[None]:
             try:
                 assert router.stdout is not None
                 assert router.stdout.readline() == "READY\n"
-                yield
+                yield sent
             finally:
                 router.terminate()
+                sent.update(json.loads(router.communicate(timeout=20)[0] or "{}"))
     finally:
         for namespace in made:
             subprocess.run(["ip", "netns", "del", namespace], check=False)

@@ -4,7 +4,8 @@
 
 Each site is a network namespace with one TUN device, `wan`. A packet waits for its sender's uplink, travels for both
 sites' delays, waits for the receiver's downlink, and is dropped where a queue is longer than 100 ms. The process says
-READY when the devices are there and ends at SIGTERM. For machines whose kernel has no netem; needs root.
+READY when the devices are there, ends at SIGTERM, and then says how many bytes of packets each site sent. For machines
+whose kernel has no netem; needs root.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ class Site:
     def __init__(self, config: SiteConfig, index: int) -> None:
         self.config = config
         self.up, self.down = Queue(config.up_mbps), Queue(config.down_mbps)
+        self.sent_bytes = 0
         self.device = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
         name = f"tsn{os.getpid() % 100000}-{index}"
         fcntl.ioctl(self.device, _SET_NAME, struct.pack("16sH", name.encode(), _TUN_WITHOUT_HEADER))
@@ -119,6 +121,7 @@ class Router:
                 self._forward(sender, receiver, packet)
 
     def _forward(self, sender: Site, receiver: Site, packet: bytes) -> None:
+        sender.sent_bytes += len(packet)
         left = sender.up.passes(time.monotonic(), len(packet))
         if left is None:
             return
@@ -131,7 +134,8 @@ class Router:
 def main() -> None:
     """Route until SIGTERM."""
     configs = [SiteConfig(**each) for each in json.loads(sys.argv[1])]
-    router = Router([Site(config, index) for index, config in enumerate(configs)])
+    sites = [Site(config, index) for index, config in enumerate(configs)]
+    router = Router(sites)
 
     def stop(*_: object) -> None:
         router.running = False
@@ -140,6 +144,7 @@ def main() -> None:
     sys.stdout.write("READY\n")
     sys.stdout.flush()
     router.run()
+    sys.stdout.write(json.dumps({site.config.name: site.sent_bytes for site in sites}) + "\n")
 
 
 if __name__ == "__main__":

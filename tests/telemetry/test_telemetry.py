@@ -102,10 +102,28 @@ def test_a_failing_sink_is_switched_off(tmp_path: Path, breaks: str, caplog: pyt
     assert len([r for r in caplog.records if r.levelno >= logging.WARNING]) == 1
 
 
-def test_a_sink_that_does_not_open_is_left_out(tmp_path: Path) -> None:
+def test_sinks_that_do_not_open_are_left_out_and_the_others_hear_everything(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The folder lies under a file, and neither the progress nor the wandb mode exists: no sink of its own opens."""
     (tmp_path / "file").write_text("")
-    telemetry = open_telemetry(tmp_path / "file" / "below", TelemetryConfig(progress="?", ray_metrics=False, wandb="?"))
+    config = TelemetryConfig(progress="?", ray_metrics=False, wandb="?")
+    telemetry, listener = open_telemetry(tmp_path / "file" / "below", config), Listener()
+    telemetry.add("listener", lambda: listener)
     play(telemetry)
+    said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert sorted(line.split(" is switched off: ")[0] for line in said) == ["progress", "report", "wandb"]
+    assert [listener.heard.count(what) for what in ("phase", "commit", "status", "event", "close")] == [1, 4, 1, 2, 1]
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+def test_one_sink_that_does_not_open_is_named_in_the_report(tmp_path: Path) -> None:
+    telemetry = open_telemetry(tmp_path, TelemetryConfig(progress="lines", ray_metrics=False, wandb="?"))
+    play(telemetry)
+    report = report_of(tmp_path)
+    (event,) = [event for event in report["events"] if event["kind"] == "telemetry"]
+    assert event["detail"].startswith("wandb is switched off: ")
+    assert len(report["steps"]) == 3
 
 
 def test_resuming_goes_on_with_the_journal(tmp_path: Path) -> None:

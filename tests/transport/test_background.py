@@ -20,6 +20,7 @@ from actors.transport.parser import FrameParser
 from actors.transport.room import OutboxDropped, OutboxFull
 from tests.transport.helpers import PATIENCE_S, REGISTRY, Bulk, Node, Spare, close, introduce, pair, start
 from tests.transport.test_frame import Sink
+from tests.transport.virtual import virtually
 
 AMPLE = 1 << 20
 
@@ -244,7 +245,7 @@ def test_a_link_sends_what_waited_in_the_background_last(tmp_path: Path) -> None
         for number in range(3):
             await send(a, b, Spare(number))
         with pytest.raises(LinkError, match=r"bob: \d+ of 4194304 bytes of its background queue"):
-            await send(a, b, Spare(9), within=Deadline.after(0.01))
+            await send(a, b, Spare(9), within=Deadline.after(5))
         for number in range(5):
             await send(a, b, Bulk(number))
         introduce(a, b)
@@ -253,7 +254,7 @@ def test_a_link_sends_what_waited_in_the_background_last(tmp_path: Path) -> None
         assert came == [*(Bulk(number) for number in range(5)), *(Spare(number) for number in range(3))]
         await close(a, b)
 
-    asyncio.run(run())
+    virtually(run)
 
 
 def test_breaks_of_a_link_lose_and_repeat_neither_class(tmp_path: Path) -> None:
@@ -274,4 +275,4 @@ def test_breaks_of_a_link_lose_and_repeat_neither_class(tmp_path: Path) -> None:
         assert a.events.downs == b.events.downs == []
         await close(a, b)
 
-    asyncio.run(run())
+    virtually(run)

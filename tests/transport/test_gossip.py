@@ -24,6 +24,7 @@ from actors.transport.sockets import split_address
 from actors.transport.tcp import TcpTransport
 from actors.transport.tls import client_context
 from tests.transport.helpers import PATIENCE_S, QUICK, REGISTRY, RUN, Recorder, invite
+from tests.transport.virtual import now, passes, virtually
 
 
 class Heard(Recorder):
@@ -94,14 +95,14 @@ async def talkers(
 
 
 def in_loop(test: Callable[[Path], Awaitable[None]]) -> Callable[[Path], None]:
-    """Run a coroutine test."""
+    """Run a coroutine test in virtual time."""
 
     def run(tmp_path: Path) -> None:
         async def limited() -> None:
             async with asyncio.timeout(3 * PATIENCE_S):
                 await test(tmp_path)
 
-        asyncio.run(limited())
+        virtually(limited)
 
     run.__name__, run.__doc__ = test.__name__, test.__doc__
     return run
@@ -129,8 +130,8 @@ async def test_two_that_dial_at_once_lose_nothing_and_keep_one_connection(tmp_pa
         for number in range(5):
             await bob.hears(b"a%d" % number)
             await ann.hears(b"b%d" % number)
-        while len(ann.links._all) > 1 or len(bob.links._all) > 1:  # noqa: ASYNC110  (the test has a deadline)
-            await asyncio.sleep(0.05)
+        while len(ann.links._all) > 1 or len(bob.links._all) > 1:
+            await passes(0.05)
         assert len(ann.links._all) == len(bob.links._all) == 1
         ann.send(bob, b"after")
         await bob.hears(b"after")
@@ -152,7 +153,7 @@ async def test_the_own_address_is_nobody(tmp_path: Path) -> None:
     async with talkers(tmp_path, "ann") as (ann,):
         for _ in range(3):
             ann.links.contact(ann.address, b"me")
-            await asyncio.sleep(0.3)
+            await passes(1.5 * QUICK.dial_s)
         assert (ann.heard.gossip, ann.heard.unreachable, ann.heard.broken) == ([], [], [])
         assert not ann.links._links
 
@@ -196,7 +197,8 @@ async def test_a_goodbye_is_no_hint_and_a_cut_is_one(tmp_path: Path) -> None:
             ann.send(other, b"hello")
             await other.hears(b"hello")
         await bob.transport.close()
-        await asyncio.sleep(0.3)
+        await passes(QUICK.silence_s)
+        assert not ann.links.connected(bob.peer)
         assert ann.heard.broken == []
         for connection in list(cid.links._all):
             connection.abort()
@@ -220,8 +222,8 @@ async def test_what_ended_is_freed_at_once_and_not_by_the_garbage_collector(tmp_
             ended = [ref for one in (*ann.transport._connections, *ann.links._all) for ref in _end(one)]
             assert len(ended) == 6
             async with asyncio.timeout(PATIENCE_S):
-                while any(ref() is not None for ref in ended):  # noqa: ASYNC110  (bounded)
-                    await asyncio.sleep(0.01)
+                while any(ref() is not None for ref in ended):
+                    await passes(0.01)
         finally:
             gc.enable()
 
@@ -270,7 +272,7 @@ async def test_while_blocked_nothing_passes_and_nothing_is_told(tmp_path: Path) 
         bob.links.block({ann.peer})
         ann.send(bob, b"lost")
         bob.send(ann, b"lost too")
-        await asyncio.sleep(0.3)
+        await passes(QUICK.silence_s)
         ann.links.block(set())
         bob.links.block(set())
         ann.send(bob, b"after")
@@ -306,11 +308,11 @@ async def test_emulated_homes_delay_gossip_and_keep_its_order(tmp_path: Path) ->
     async with talkers(tmp_path, "ann", "bob", shape=shape) as (ann, bob):
         ann.send(bob, b"open")
         await bob.hears(b"open")
-        began = asyncio.get_running_loop().time()
+        began = now()
         for number in range(20):
             ann.send(bob, b"%02d" % number)
         await bob.hears(b"19")
-        assert asyncio.get_running_loop().time() - began >= 0.15
+        assert 0.15 <= now() - began < 0.27, "the delay, and up to 100 ms of jitter"
         assert [data for _, data in bob.heard.gossip[1:]] == [b"%02d" % number for number in range(20)]
 
 
@@ -386,7 +388,7 @@ def test_a_liar_is_refused_by_name_and_disturbs_nobody(
             await ann.hears(b"still here")
             assert [peer for peer, _ in ann.heard.gossip] == [bob.peer] * 2
 
-    asyncio.run(run())
+    virtually(run)
 
 
 @in_loop
@@ -405,5 +407,5 @@ async def test_bytes_in_small_pieces_are_put_together(tmp_path: Path) -> None:
         for place in range(0, len(data), 3):
             eve.writer.write(data[place : place + 3])
             await eve.writer.drain()
-            await asyncio.sleep(0.001)
+            await passes(0.001)
         await ann.hears(b"abc")

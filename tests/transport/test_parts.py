@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import time
+import types
 from collections import deque
 
 import numpy as np
@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.transport import deadline
 from actors.transport.deadline import Deadline
 from actors.transport.errors import WireError
 from actors.transport.frame import Frame, build
@@ -205,14 +206,21 @@ def test_bad_addresses(text: str) -> None:
         split_address(text)
 
 
-def test_deadlines() -> None:
+def test_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 50.0
+    monkeypatch.setattr(deadline, "time", types.SimpleNamespace(monotonic=lambda: now))
     assert Deadline.never().timeout is None
     assert math.isinf(Deadline.never().remaining())
-    past = Deadline(time.monotonic() - 1)
-    assert past.expired
-    assert past.remaining() == 0
-    assert not Deadline.after(100).expired
-    assert 90 < Deadline.after(100).remaining() <= 100
+    assert not Deadline.never().expired
+    ten = Deadline.after(10)
+    assert ten == Deadline(60.0)
+    assert (ten.remaining(), ten.timeout, ten.expired) == (10.0, 10.0, False)
+    now = 57.5
+    assert (ten.remaining(), ten.timeout, ten.expired) == (2.5, 2.5, False)
+    now = 60.0
+    assert (ten.remaining(), ten.timeout, ten.expired) == (0.0, 0.0, True)
+    now = 99.0
+    assert (ten.remaining(), ten.timeout, ten.expired) == (0.0, 0.0, True)
 
 
 def test_profiles_are_consistent() -> None:

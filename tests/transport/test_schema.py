@@ -10,7 +10,7 @@ from typing import Any
 
 import msgpack
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.transport.errors import WireError
@@ -90,6 +90,7 @@ GOOD = Everything(
 )
 
 
+@settings(deadline=None)
 @given(everything)
 def test_round_trip(message: Everything) -> None:
     assert KINDS.decode(KINDS.encode(message)) == message
@@ -202,6 +203,7 @@ def test_bytes_that_are_no_message(data: bytes, reason: str) -> None:
     assert caught.value.reason == reason
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_random_bytes_never_get_further_than_a_wire_error(data: bytes) -> None:
     with pytest.raises(WireError):

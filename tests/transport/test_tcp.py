@@ -37,13 +37,13 @@ from tests.transport.helpers import (
     Pair,
     close,
     connected,
-    figure,
     introduce,
     invite,
     pair,
     start,
 )
 from tests.transport.test_frame import Sink
+from tests.transport.virtual import passes, virtually
 
 
 def soon() -> Deadline:
@@ -85,7 +85,7 @@ def test_big_messages_arrive_whole_and_are_counted(tmp_path: Path) -> None:
         await close(a, b)
         assert a.events.downs == [] or b.events.downs == []  # the first to close is missed by the other
 
-    asyncio.run(run())
+    virtually(run)
 
 
 def test_pings_measure_and_acknowledge(tmp_path: Path) -> None:
@@ -93,12 +93,12 @@ def test_pings_measure_and_acknowledge(tmp_path: Path) -> None:
         a, b = await pair(tmp_path)
         await a.transport.send(b.peer.peer_id, Bulk(1), [np.ones(100, np.uint8)], deadline=soon())
         async with asyncio.timeout(PATIENCE_S):
-            while a.transport.links()[0].queued_bytes or a.transport.links()[0].rtt_s is None:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-        assert 0 < (a.transport.links()[0].rtt_s or 0) < PATIENCE_S
+            while a.transport.links()[0].queued_bytes or a.transport.links()[0].rtt_s is None:
+                await passes(0.01)
+        assert 0 <= (a.transport.links()[0].rtt_s or 0) < PATIENCE_S
         await close(a, b)
 
-    asyncio.run(run())
+    virtually(run)
 
 
 def test_control_does_not_wait_behind_bulk(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_control_does_not_wait_behind_bulk(tmp_path: Path) -> None:
         assert kinds.index(Note) < 2
         await close(a, b)
 
-    asyncio.run(run())
+    virtually(run)
 
 
 def test_full_queue_waits_and_then_says_what_was_full(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_full_queue_waits_and_then_says_what_was_full(tmp_path: Path) -> None:
         block = np.zeros(40 << 20, np.uint8)
         await a.transport.send(b.peer.peer_id, Bulk(1), [block], deadline=soon())
         with pytest.raises(LinkError, match=r"link to bob: \d+ of 67108864 bytes of its bulk queue.*not connected"):
-            await a.transport.send(b.peer.peer_id, Bulk(2), [block], deadline=Deadline.after(0.05))
+            await a.transport.send(b.peer.peer_id, Bulk(2), [block], deadline=Deadline.after(5))
         waiting = asyncio.create_task(a.transport.send(b.peer.peer_id, Bulk(3), [block], deadline=soon()))
         await asyncio.sleep(0)
         introduce(a, b)
@@ -137,7 +137,7 @@ def test_full_queue_waits_and_then_says_what_was_full(tmp_path: Path) -> None:
         assert [message for _, message, _ in b.events.messages] == [Bulk(4), Bulk(5)]
         await close(a, b)
 
-    asyncio.run(run())
+    virtually(run)
 
 
 def test_send_names_who_cannot_be_reached(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_send_names_who_cannot_be_reached(tmp_path: Path) -> None:
             await a.transport.send(ghost.peer_id, Bulk(1), deadline=soon())
         await close(a)
 
-    asyncio.run(run())
+    virtually(run)
 
 
 def test_unwanted_tensors_are_dropped_and_the_link_stays(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_unwanted_tensors_are_dropped_and_the_link_stays(tmp_path: Path) -> None
         assert b.events.downs == []
         await close(a, b)
 
-    asyncio.run(run())
+    virtually(run)
 
 
 def test_handler_that_fails_does_not_break_the_link(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -194,7 +194,7 @@ def test_handler_that_fails_does_not_break_the_link(tmp_path: Path, caplog: pyte
         assert "RuntimeError: bug" in caplog.text
         await close(a, b)
 
-    asyncio.run(run())
+    virtually(run)
 
 
 # --- strangers ---------------------------------------------------------------------------------------------------
@@ -341,7 +341,7 @@ def test_strangers_are_refused_counted_logged_and_disturb_nobody(
         assert len(a.events.ups) == len(b.events.ups) == 1
         await close(a, b)
 
-    asyncio.run(run())
+    virtually(run)
 
 
 def test_a_flood_is_counted_but_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -355,7 +355,7 @@ def test_a_flood_is_counted_but_logged_once(tmp_path: Path, caplog: pytest.LogCa
         assert caplog.text.count("tls-handshake") == 1
         await close(a, b)
 
-    asyncio.run(run())
+    virtually(run)
 
 
 def test_idle_strangers_do_not_keep_others_out(tmp_path: Path) -> None:
@@ -372,7 +372,7 @@ def test_idle_strangers_do_not_keep_others_out(tmp_path: Path) -> None:
             await shut(writer)
         await close(a, b)
 
-    asyncio.run(run())
+    virtually(run)
 
 
 def test_peers_of_another_run_or_version_tell_both_sides(tmp_path: Path) -> None:
@@ -387,7 +387,7 @@ def test_peers_of_another_run_or_version_tell_both_sides(tmp_path: Path) -> None
         return a, b
 
     for odd, reason in (({"run_id": "run-2"}, "wrong-run"), ({"protocol": 2}, "wrong-version")):
-        nodes = asyncio.run(run(**odd))
+        nodes = virtually(lambda odd=odd: run(**odd))
         acceptor, dialler = sorted(nodes, key=lambda node: node.peer.peer_id, reverse=True)
         assert set(acceptor.transport.refused) == {reason}
         assert set(dialler.transport.refused) == {"refused-by-peer"}
@@ -406,7 +406,7 @@ def test_a_dialled_peer_must_be_the_one_that_was_dialled(tmp_path: Path) -> None
         assert a.events.ups == []
         await close(*nodes)
 
-    asyncio.run(run())
+    virtually(run)
 
 
 def test_one_that_is_no_member_any_more_is_refused(tmp_path: Path) -> None:
@@ -418,7 +418,7 @@ def test_one_that_is_no_member_any_more_is_refused(tmp_path: Path) -> None:
         await a.events.until(lambda: bool(a.events.downs), "the loss")
         await close(a, b)
 
-    asyncio.run(run())
+    virtually(run)
 
 
 # --- breaks and losses -------------------------------------------------------------------------------------------
@@ -444,7 +444,7 @@ def test_nothing_is_lost_or_repeated_when_connections_break(tmp_path: Path) -> N
         assert len(a.events.ups) == len(b.events.ups) == 1
         await close(a, b)
 
-    asyncio.run(run())
+    virtually(run)
 
 
 def test_a_peer_that_restarts_is_reported_lost_and_back(tmp_path: Path) -> None:
@@ -460,7 +460,7 @@ def test_a_peer_that_restarts_is_reported_lost_and_back(tmp_path: Path) -> None:
         await chat(again, b, "again")
         await close(again, b)
 
-    asyncio.run(run())
+    virtually(run)
 
 
 CHILD = """
@@ -481,36 +481,32 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize(
-    ("sent", "words", "bound_s"),
-    [(signal.SIGKILL, "did not form again", QUICK.redial_s), (signal.SIGSTOP, "silent for", QUICK.silence_s)],
-)
-def test_a_dead_or_stopped_peer_is_found(tmp_path: Path, sent: signal.Signals, words: str, bound_s: float) -> None:
+@pytest.mark.parametrize(("sent", "words"), [(signal.SIGKILL, "did not form again"), (signal.SIGSTOP, "silent for")])
+def test_a_dead_or_stopped_peer_is_found(tmp_path: Path, sent: signal.Signals, words: str) -> None:
+    """A process of its own, so in real time; how long it takes is a matter of virtual time."""
+
     async def run(child: subprocess.Popen[str], a: Node) -> None:
         assert child.stdout is not None
         peer_id, address = (await asyncio.to_thread(child.stdout.readline)).split()
         a.transport.set_members({peer_id: Peer(peer_id, "bob", address)})
         await a.events.until(lambda: bool(a.events.ups), "being up")
-        loop = asyncio.get_running_loop()
         child.send_signal(sent)
-        began = loop.time()
         await a.events.until(lambda: bool(a.events.downs), "the loss")
-        took = loop.time() - began
-        figure(f"{sent.name}: lost after {took:.2f} s, the profile says {bound_s} s")
-        assert a.events.downs == [(peer_id, a.events.downs[0][1])]
+        ((lost, reason),) = a.events.downs
+        assert lost == peer_id
+        assert reason.startswith("bob: ")
         if sent is signal.SIGKILL and a.peer.peer_id < peer_id:  # we dial, and are refused
-            assert "its machine refuses new ones" in a.events.downs[0][1]
+            assert "its machine refuses new ones" in reason
         else:
-            assert took >= bound_s * 0.8
-            assert words in a.events.downs[0][1]
-        assert a.events.downs[0][1].startswith("bob: ")
+            assert words in reason
         if sent is signal.SIGSTOP:
             child.send_signal(signal.SIGCONT)
             await a.events.until(lambda: len(a.events.ups) == 2, "being back")
         await close(a)
 
     async def whole() -> None:
-        a = await start(Owner.create(tmp_path / "owner"), tmp_path, "ann")
+        prompt = replace(QUICK, silence_s=1.2, redial_s=0.6)
+        a = await start(Owner.create(tmp_path / "owner"), tmp_path, "ann", profile=prompt)
         arguments = [str(tmp_path), "bob", a.peer.peer_id, "ann", a.peer.address]
         with subprocess.Popen([sys.executable, "-c", CHILD, *arguments], stdout=subprocess.PIPE, text=True) as child:  # noqa: ASYNC220
             try:
@@ -533,24 +529,7 @@ def test_a_refusal_that_the_mesh_met_ends_a_broken_link_at_once(tmp_path: Path) 
         assert len(a.events.downs) == 1
         await close(a)
 
-    asyncio.run(run())
-
-
-def test_our_own_stall_convicts_nobody(tmp_path: Path) -> None:
-    async def run() -> None:
-        a, b = await pair(tmp_path)
-        await chat(a, b, "before")
-        stall_both_loops(1.5 * QUICK.silence_s)
-        await chat(a, b, "after")
-        assert a.events.downs == b.events.downs == []
-        await close(a, b)
-
-    asyncio.run(run())
-
-
-def stall_both_loops(seconds: float) -> None:
-    """Block the thread, as a long computation under the interpreter lock would."""
-    subprocess.run(["sleep", str(seconds)], check=True)
+    virtually(run)
 
 
 def test_closing_delivers_what_was_queued(tmp_path: Path) -> None:
@@ -562,7 +541,7 @@ def test_closing_delivers_what_was_queued(tmp_path: Path) -> None:
         assert [message for _, message, _ in b.events.messages] == [Bulk(1)]
         await close(b)
 
-    asyncio.run(run())
+    virtually(run)
 
 
 def test_many_members_form_a_full_mesh(tmp_path: Path) -> None:
@@ -580,4 +559,4 @@ def test_many_members_form_a_full_mesh(tmp_path: Path) -> None:
             assert all(link.up for link in node.transport.links())
         await close(*nodes)
 
-    asyncio.run(run())
+    virtually(run)
