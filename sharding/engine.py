@@ -30,7 +30,7 @@ from sharding.config import ModelConfig, OptimizerConfig
 from sharding.loss import mean_cross_entropy
 from sharding.named import Box, NamedState, StateSlice
 from sharding.optimizer import build_optimizer, set_learning_rate
-from sharding.partition import StageSpec
+from sharding.partition import StageSpec, stage_parameters
 from sharding.process_group import import_deepspeed, join_group
 from sharding.schedule import learning_rate
 from sharding.spread import from_first_rank
@@ -258,7 +258,12 @@ def _device(device: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+BUCKET = 500_000_000
+"""DeepSpeed's own largest bucket for gradients, in elements. It is allocated whole, whatever the size of the stage."""
+
+
 def _deepspeed_config(spec: EngineSpec) -> dict[str, Any]:
+    bucket = min(BUCKET, stage_parameters(spec.model, spec.stage))
     config: dict[str, Any] = {
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
@@ -267,7 +272,7 @@ def _deepspeed_config(spec: EngineSpec) -> dict[str, Any]:
         "zero_force_ds_cpu_optimizer": False,
         "steps_per_print": 1 << 30,
         "wall_clock_breakdown": False,
-        "zero_optimization": {"stage": spec.zero},
+        "zero_optimization": {"stage": spec.zero, "reduce_bucket_size": bucket},
     }
     if spec.zero == 3:
         config["zero_optimization"]["stage3_param_persistence_threshold"] = 0
