@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.ray_keeper import use_token
 
-FIRST = ("integration/test_grid", "steps/test_worlds", "integration/test_joint", "checkpoint/test_crash", "steps/test_s")
+FIRST = ("integration/test_grid", "steps/test_worlds", "integration/test_joint", "checkpoint/test_crash")
 """Files that take long: they begin first, so that two processes end at nearly the same time."""
 
 use_token()  # Ray reads its token when it is imported, and some test modules import it

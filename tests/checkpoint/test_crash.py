@@ -39,7 +39,7 @@ class Folder:
         save(Store(fs, f"{root}/0"), FIRST)
 
     def fresh(self) -> str:
-        """Return a path that nobody has used, with the first checkpoint in it."""
+        """Return a path that is not used yet, with the first checkpoint in it."""
         self._count += 1
         root = f"{self._root}/{self._count}"
         self.fs.cp(f"{self._root}/0/{FIRST.folder}", f"{root}/{FIRST.folder}", recursive=True)
@@ -55,18 +55,23 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     return Folder(MemoryFileSystem(), f"/{tmp_path.name}")
 
 
-@pytest.mark.parametrize("fault", [Fault.STOP, Fault.STOP_HALF, Fault.STOP_AFTER])
+def stopped(folder: Folder, fault: Fault, point: int) -> Store:
+    """Return a store in which the writer's process ended at one of its operations."""
+    root = folder.fresh()
+    plan = FaultyFileSystem(folder.fs, lambda number, name: fault if number == point else Fault.NONE)
+    with pytest.raises(Stopped):
+        life(Store(plan, root))
+    return Store(folder.fs, root)
+
+
+@pytest.mark.parametrize("fault", [Fault.STOP, Fault.STOP_HALF])
 def test_stopped_at_any_operation_a_whole_checkpoint_is_the_newest(folder: Folder, fault: Fault) -> None:
     counting = FaultyFileSystem(folder.fs, lambda number, name: Fault.NONE)
     life(Store(counting, folder.fresh()))
     points = [i for i, name in enumerate(counting.log) if fault is not Fault.STOP_HALF or name == "write"]
     newest = set()
     for point in points:
-        root = folder.fresh()
-        plan = FaultyFileSystem(folder.fs, lambda number, name, at=point: fault if number == at else Fault.NONE)
-        with pytest.raises(Stopped):
-            life(Store(plan, root))
-        store = Store(folder.fs, root)
+        store = stopped(folder, fault, point)
         newest.add(assert_newest_is_whole(store))
         assert all(one.state is not State.DAMAGED for one in catalogue(store))
         if point % 5 == 0:  # another process goes on where this one ended
@@ -77,6 +82,15 @@ def test_stopped_at_any_operation_a_whole_checkpoint_is_the_newest(folder: Folde
             assert [one.id for one in catalogue(store)] == [after], "leftovers stay"
     if points:
         assert {FIRST, SECOND} <= newest
+
+
+def test_stopped_right_after_an_operation_is_stopped_before_the_next_one(folder: Folder) -> None:
+    """So what was shown for every operation that does not happen holds for every one that is the last."""
+    counting = FaultyFileSystem(folder.fs, lambda number, name: Fault.NONE)
+    life(Store(counting, folder.fresh()))
+    manifests = [i for i, name in enumerate(counting.log) if "manifest.json" in name]
+    for point in (*manifests, len(counting.log) - 1):
+        assert_newest_is_whole(stopped(folder, Fault.STOP_AFTER, point))
 
 
 ODD = [Fault.FAIL, Fault.FAIL_AFTER, Fault.LOSE, Fault.TWICE, Fault.LATE, Fault.LATE_AGAIN, Fault.FULL]
@@ -98,19 +112,21 @@ def test_a_store_that_misbehaves_never_spoils_the_newest(seed: int, rate: float,
     store, honest = Store(odd, root, IMPATIENT), Store(fs, root)
     newest = FIRST
     for commit_ in (20, 30, 40):
-        id = CheckpointId(0, commit_)
+        id, saved = CheckpointId(0, commit_), False
         try:
             save(store, id)
-            assert assert_newest_is_whole(honest) == id, "a save that succeeded is not there"
+            saved = True
         except CheckpointError as error:
             assert "\n" not in str(error)
-        assert newest <= assert_newest_is_whole(honest)
-        newest = assert_newest_is_whole(honest)
+        there = assert_newest_is_whole(honest)
+        assert newest <= there
+        assert there == id or not saved, "a save that succeeded is not there"
         try:
             clean_up(store, POLICY, now=0.0)
         except CheckpointError as error:
             assert "\n" not in str(error)
-        assert newest <= assert_newest_is_whole(honest)
+        newest = assert_newest_is_whole(honest)
+        assert there <= newest
     odd.flush_late()
     assert_newest_is_whole(honest)
 

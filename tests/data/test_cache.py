@@ -209,7 +209,7 @@ def test_an_unknown_tokenizer_is_named(config: DataConfig, name: str) -> None:
 @pytest.mark.parametrize("tokenizer", ["bytes", "bpe"])
 def test_processes_that_start_together_build_once(config: DataConfig, tokenizer: str) -> None:
     command = [sys.executable, "-c", OPEN, config.source, config.cache, tokenizer]
-    started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(6)]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     outputs = [process.communicate(timeout=60)[0] for process in started]
     found = {line for output in outputs for line in output.splitlines() if line.startswith("FOUND")}
     assert len(found) == 1, outputs

@@ -16,7 +16,7 @@ from typing import Any
 import fsspec
 import fsspec.registry
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.data.config import DataConfig
@@ -163,6 +163,7 @@ class Dribble(io.BytesIO):
         return super().read(min(3, size or 3))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.integers(1, 40))
 def test_long_text_is_cut_at_lines_the_same_way_however_it_arrives(content: bytes, limit: int) -> None:
     pieces = list(text_documents(io.BytesIO(content), limit))

@@ -6,15 +6,16 @@ import dataclasses
 import pickle
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from actors.steps.config import TrainConfig
 from actors.tokens import TokenSource, TokenSourceOpener
+from orchestrator.data import tokenised
 from orchestrator.data.config import DataConfig
 from orchestrator.data.errors import DataError
 from orchestrator.data.source import CorpusTokens, OpenTokens, describe
@@ -179,16 +180,40 @@ def test_a_microbatch_outside_the_step_is_a_bug(config: DataConfig, place: tuple
         opened(config).microbatch(*place)
 
 
-def test_the_default_corpus_opens_and_reads_quickly(tmp_path: Path) -> None:
-    """Loose bounds, for slow and busy machines; it takes tens of milliseconds and 0.2 ms on an idle one."""
+def test_the_default_corpus_is_built_once_and_then_read_from_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data, train = DataConfig(cache=str(tmp_path)), TrainConfig()
-    OpenTokens(data, train)()
-    began = time.perf_counter()
-    source = OpenTokens(data, train)()
-    assert time.perf_counter() - began < 1.0
-    took = []
-    for step in range(50):
-        began = time.perf_counter()
-        source.microbatch(step, 0)
-        took.append(time.perf_counter() - began)
-    assert min(took) < 1e-3
+    first = OpenTokens(data, train)()
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir() if path.suffix != ".lock"}
+    assert files
+    monkeypatch.setattr(tokenised, "_build", lambda *arguments: pytest.fail("it is built again"))
+    second = OpenTokens(data, train)()
+    assert np.array_equal(first.microbatch(3, 1), second.microbatch(3, 1))
+    assert isinstance(second._corpus.ids.base, np.memmap), "mapped, and not read as a whole"
+    assert {path: path.stat().st_mtime_ns for path in files} == files
+
+
+class Watched:
+    """Ids that note which of them are read."""
+
+    def __init__(self, ids: np.ndarray[Any, Any]) -> None:
+        self._ids = ids
+        self.read: list[slice] = []
+
+    def __getitem__(self, place: slice) -> np.ndarray[Any, Any]:
+        self.read.append(place)
+        part: np.ndarray[Any, Any] = self._ids[place]
+        return part
+
+
+def test_a_microbatch_reads_its_own_windows_and_nothing_else(config: DataConfig) -> None:
+    source = opened(config)
+    watched = Watched(source._corpus.ids)
+    source._corpus = dataclasses.replace(source._corpus, ids=watched)  # type: ignore[arg-type]
+    for read in (lambda: source.microbatch(7, 2), lambda: source.validation(1)):
+        batch = read()
+        reads, watched.read = watched.read, []
+        assert [place.stop - place.start for place in reads] == [17, 17, 17]
+        for row, place in zip(batch, reads, strict=True):
+            assert np.array_equal(row, watched._ids[place])

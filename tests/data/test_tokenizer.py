@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.data import bpe
@@ -24,6 +24,7 @@ def trained(vocab_size: int = 300) -> SubwordTokenizer:
     return train_bpe([line.encode() for line in TEXT.splitlines(keepends=True)], vocab_size)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_bytes_round_trip(text: str) -> None:
     tokenizer = ByteTokenizer()
@@ -39,6 +40,7 @@ def test_bytes_take_what_is_no_text() -> None:
     assert "�" in tokenizer.decode(ids)
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_bpe_round_trips_what_it_never_saw(text: str) -> None:
     tokenizer = SHARED

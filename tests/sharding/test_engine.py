@@ -1,36 +1,43 @@
-"""The stage engine over DeepSpeed, ZeRO 0 to 3 with 1 and 2 ranks, against plain torch.
+"""The stage engine over DeepSpeed with one rank, on every ZeRO stage, against plain torch.
 
 Every run holds: 1F1B order with two microbatches in flight, a repeated microbatch, a discarded step, and a step in
-which this replica counted nothing. It happens in processes of its own, as a process has one process group.
+which this replica counted nothing.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from tests.sharding.ranks import run_ranks
+from sharding import audit
+from sharding.partition import partition, stage_parameters
+from tests.sharding.pipeline import MODEL, STEPS, Pipeline, optimizer, reference
 
-pytestmark = pytest.mark.timeout(180)
-
-
-@pytest.mark.parametrize(("world", "optimizer"), [(1, "sgd"), (2, "sgd"), (1, "adamw")])
-def test_every_zero_stage_equals_plain_torch(world: int, optimizer: str, tmp_path: Path) -> None:
-    arguments = [str(tmp_path / "rendezvous"), optimizer]
-    results = run_ranks("tests.sharding.engine_worker", world, arguments)
-    bound = 1e-5 if optimizer == "sgd" else 1e-4
-    for result in results:
-        for zero in "0123":
-            assert result[zero]["loss"] < 1e-5, (zero, result[zero])
-            assert result[zero]["parameters"] < bound, (zero, result[zero])
-            assert result[zero]["hashes"] == results[0][zero]["hashes"]
-            assert result[zero]["part"] == pytest.approx(1 / world, rel=0.01)
-        if optimizer == "sgd":
-            assert result["double"] > 1e-3, "a microbatch counted twice must show"
+pytestmark = pytest.mark.usefixtures("one_rank")
 
 
-def test_a_process_constructs_its_own_stages_and_nothing_else(tmp_path: Path) -> None:
-    (result,) = run_ranks("tests.sharding.engine_worker", 1, [str(tmp_path / "rendezvous"), "sgd"])
-    for zero in "0123":
-        assert result[zero]["built"] == result[zero]["own"]
+@pytest.mark.parametrize(("name", "bound"), [("sgd", 1e-5), ("adamw", 1e-4)])
+@pytest.mark.parametrize("zero", [0, 1, 2, 3])
+def test_every_zero_stage_equals_plain_torch(zero: int, name: str, bound: float) -> None:
+    losses, parameters = reference(name)
+    pipeline = Pipeline(zero, optimizer(name))
+    for step in range(STEPS):
+        assert pipeline.train(step) == pytest.approx(losses[step], rel=1e-5), step
+    assert pipeline.error(parameters) < bound
+    assert [len(engine.export_gradient()) for engine in pipeline.engines] == [
+        engine.parameters_count for engine in pipeline.engines
+    ]
+
+
+def test_a_microbatch_counted_twice_shows() -> None:
+    wrong = Pipeline(0, optimizer("sgd"))
+    for step in range(STEPS):
+        wrong.train(step, double=step == 1)
+    assert wrong.error(reference("sgd")[1]) > 1e-3
+
+
+@pytest.mark.parametrize("zero", [0, 1, 2, 3])
+def test_a_process_constructs_its_own_stages_and_nothing_else(zero: int) -> None:
+    audit.install()
+    audit.reset()
+    Pipeline(zero, optimizer("sgd"))
+    assert audit.constructed_elements() == sum(stage_parameters(MODEL, stage) for stage in partition(MODEL, 2))

@@ -1,15 +1,8 @@
-"""One rank. Trains engines, moves their named state into others of another layout, and trains both on.
-
-python -m tests.sharding.named_worker RANK WORLD RENDEZVOUS PAIRS FOLDER DTYPE OPTIMIZER
-
-PAIRS `write`: trains on every ZeRO stage and saves its named state. PAIRS `0>1,2>2,...`: takes over the state that was
-saved on the first ZeRO stage on the second. Each prints, for every pair, the losses and the hash that follow.
-"""
+"""Trains engines, saves their named state, and takes it over in others of another layout."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +12,17 @@ import torch
 from sharding.config import ModelConfig, OptimizerConfig
 from sharding.engine import EngineSpec, StageEngine
 from sharding.named import StateSlice
-from sharding.partition import StageSpec, whole_stage
-from tests.sharding.ranks import end_rank
+from sharding.partition import whole_stage
 
 STEPS, MORE = 3, 2
-
-Build = Callable[[int, int], StageEngine]
-"""From ZeRO stage and seed."""
+ONE: dict[str, Any] = {"rank": 0, "world": 1}
 
 
-def build(zero: int, seed: int, model: ModelConfig, optimizer: str, ranks: dict[str, Any]) -> StageEngine:
+def build(zero: int, seed: int, dtype: str, optimizer: str, ranks: dict[str, Any]) -> StageEngine:
     """Return an engine of the whole model."""
+    model = ModelConfig(width=32, layers=2, heads=4, kv_heads=2, ffn=48, vocab_size=64, dtype=dtype)
     config = OptimizerConfig(name=optimizer, lr=1e-2, clip=0.0, momentum=0.9 * (optimizer == "sgd"))
-    stage: StageSpec = whole_stage(model)
+    stage = whole_stage(model)
     spec = EngineSpec(
         model=model, stage=stage, optimizer=config, zero=zero, seed=seed, total_steps=20, device="cpu", **ranks
     )
@@ -58,14 +49,15 @@ def after(engine: StageEngine) -> dict[str, Any]:
     return {"before": before, "losses": losses, "after": engine.parameter_hash()}
 
 
-def write(zero: int, build_on: Build, folder: Path, rank: int) -> dict[str, Any]:
+def write(zero: int, dtype: str, optimizer: str, ranks: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Train, save, train on."""
-    engine = build_on(zero, 0)
+    engine = build(zero, 0, dtype, optimizer, ranks)
     for step in range(STEPS):
         train(engine, step)
     state = [(one, values.clone()) for one, values in engine.named_state()]
     assert [one for one, _ in state] == list(engine.state_inventory())
-    if rank == 0:
+    if ranks["rank"] == 0:
+        folder.mkdir(parents=True, exist_ok=True)
         torch.save([(vars(one), values) for one, values in state], folder / f"{zero}.pt")
     return after(engine)
 
@@ -77,10 +69,10 @@ def stream_that_breaks(saved: list[tuple[dict[str, Any], torch.Tensor]]) -> Iter
     raise ValueError("there is no more")
 
 
-def read(source: int, zero: int, build_on: Build, folder: Path) -> dict[str, Any]:
-    """Take over, compare, train on."""
+def read(source: int, zero: int, dtype: str, optimizer: str, ranks: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Take over what was saved on the ZeRO stage `source`, compare, train on."""
     saved = torch.load(folder / f"{source}.pt", weights_only=True)
-    engine = build_on(zero, 1)
+    engine = build(zero, 1, dtype, optimizer, ranks)
     if zero % 2:
         train(engine, 0)  # its optimizer has a state of its own already
 
@@ -100,23 +92,3 @@ def read(source: int, zero: int, build_on: Build, folder: Path) -> dict[str, Any
         assert vars(one) == fields
         assert values.numpy().tobytes() == expected.numpy().tobytes(), f"{one.name} did not arrive"
     return after(engine)
-
-
-def main() -> None:
-    """See the file's docstring."""
-    rank, world, rendezvous, pairs, folder, dtype, optimizer = sys.argv[1:]
-    model = ModelConfig(width=32, layers=2, heads=4, kv_heads=2, ffn=48, vocab_size=64, dtype=dtype)
-    ranks = {"rank": int(rank), "world": int(world), "rendezvous": rendezvous}
-
-    def build_on(zero: int, seed: int) -> StageEngine:
-        return build(zero, seed, model, optimizer, ranks)
-
-    if pairs == "write":
-        out = {str(zero): write(zero, build_on, Path(folder), int(rank)) for zero in range(4)}
-    else:
-        out = {pair: read(int(pair[0]), int(pair[2]), build_on, Path(folder)) for pair in pairs.split(",")}
-    end_rank(out)
-
-
-if __name__ == "__main__":
-    main()

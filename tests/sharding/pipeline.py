@@ -1,27 +1,25 @@
-"""One rank of a two-stage pipeline in one process, compared with plain torch. Prints one line of JSON.
-
-python -m tests.sharding.engine_worker RANK WORLD RENDEZVOUS OPTIMIZER
-"""
+"""Two stages in one process, beside plain torch: 1F1B order, a repeated microbatch, a discarded step, an idle one."""
 
 from __future__ import annotations
 
-import sys
+from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
 
-from sharding import audit
 from sharding.config import ModelConfig, OptimizerConfig
 from sharding.engine import EngineSpec, StageEngine
 from sharding.loss import mean_cross_entropy
 from sharding.optimizer import build_optimizer, set_learning_rate
-from sharding.partition import partition, stage_parameters
+from sharding.partition import partition
 from sharding.schedule import learning_rate
 from sharding.stage import whole_model
-from tests.sharding.ranks import end_rank
 
 MODEL = ModelConfig(vocab_size=64, width=32, layers=4, heads=4, kv_heads=2, ffn=48)
 STEPS, MICROBATCHES, BATCH, TOKENS = 4, 4, 2, 8
+IDLE_STEP = 3
+"""In this step the replica has counted nothing."""
 
 
 def optimizer(name: str) -> OptimizerConfig:
@@ -36,22 +34,22 @@ def samples(step: int) -> list[np.ndarray]:
     return [rng.integers(0, 64, (BATCH, TOKENS + 1), dtype=np.int32) for _ in range(MICROBATCHES)]
 
 
-def reference(config: OptimizerConfig, idle_step: int) -> tuple[list[list[float]], dict[str, torch.Tensor]]:
-    """Train the whole model; return the losses of every step and the last parameters."""
-    whole = whole_model(MODEL, 0)
+@cache
+def reference(name: str) -> tuple[list[list[float]], dict[str, torch.Tensor]]:
+    """Train the whole model in plain torch; return the losses of every step and the last parameters."""
+    whole, config = whole_model(MODEL, 0), optimizer(name)
     updates = build_optimizer(whole.named_parameters(), config)
     losses = []
     for step in range(STEPS):
         set_learning_rate(updates, learning_rate(config, step, STEPS))
-        updates.zero_grad(set_to_none=False)
         for parameter in whole.parameters():
             parameter.grad = torch.zeros_like(parameter)
         row = []
         for sample in samples(step):
             ids = torch.from_numpy(sample).long()
             loss = mean_cross_entropy(whole(ids[:, :-1]), ids[:, 1:])
-            if step != idle_step:
-                (loss / MICROBATCHES).backward()
+            if step != IDLE_STEP:
+                torch.autograd.backward(loss / MICROBATCHES)
             row.append(loss.item())
         updates.step()
         losses.append(row)
@@ -61,14 +59,13 @@ def reference(config: OptimizerConfig, idle_step: int) -> tuple[list[list[float]
 class Pipeline:
     """Two stages in this process, on this rank's slice of the batch."""
 
-    def __init__(self, zero: int, config: OptimizerConfig, rank: int, world: int, rendezvous: str) -> None:
+    def __init__(self, zero: int, config: OptimizerConfig, rank: int = 0, world: int = 1, rendezvous: str = "") -> None:
         self.rank, self.world = rank, world
-        common = {"zero": zero, "seed": 0, "total_steps": STEPS, "device": "cpu", "threads": 1}
-        ranks = {"rank": rank, "world": world, "rendezvous": rendezvous}
-        stages = partition(MODEL, 2)
+        common: dict[str, Any] = {"zero": zero, "seed": 0, "total_steps": STEPS, "device": "cpu", "threads": 1}
+        ranks: dict[str, Any] = {"rank": rank, "world": world, "rendezvous": rendezvous}
         self.engines = [
-            StageEngine(EngineSpec(model=MODEL, stage=stage, optimizer=config, **common, **ranks))  # type: ignore[arg-type]
-            for stage in stages
+            StageEngine(EngineSpec(model=MODEL, stage=stage, optimizer=config, **common, **ranks))
+            for stage in partition(MODEL, 2)
         ]
 
     def mine(self, sample: np.ndarray) -> np.ndarray:
@@ -89,8 +86,11 @@ class Pipeline:
         assert result.gradient is not None
         return result.loss, result.gradient
 
-    def train(self, step: int, *, idle: bool, double: bool) -> list[float]:
-        """Run a step in 1F1B order, with a repeated microbatch; discard everything once before."""
+    def train(self, step: int, *, double: bool = False) -> list[float]:
+        """Run a step in 1F1B order with a repeated microbatch; before step 2 some work is done and discarded.
+
+        double: a repeat is counted, which is wrong.
+        """
         data = samples(step)
         if step == 2:
             x = self.forward(step, 0, data[0])
@@ -112,7 +112,7 @@ class Pipeline:
             if index + 2 < MICROBATCHES:
                 waiting[index + 2] = self.forward(step, index + 2, data[index + 2])
         for engine in self.engines:
-            if idle:
+            if step == IDLE_STEP:
                 engine.discard()
             engine.apply(engine.export_gradient(), 1.0, step)
         return losses
@@ -125,40 +125,3 @@ class Pipeline:
                 scale = expected[name].abs().max().item()
                 worst = max(worst, (value - expected[name]).abs().max().item() / scale)
         return worst
-
-
-def main() -> None:
-    """Compare all ZeRO stages with the reference."""
-    rank, world, rendezvous, name = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
-    config, idle_step = optimizer(name), 3
-    losses, parameters = reference(config, idle_step)
-    constructed_before = audit.constructed_elements()
-    out: dict[str, object] = {}
-    for zero in range(4):
-        audit.reset()
-        pipeline = Pipeline(zero, config, rank, world, rendezvous)
-        built = audit.constructed_elements()
-        worst = 0.0
-        for step in range(STEPS):
-            ours = pipeline.train(step, idle=step == idle_step, double=False)
-            if world == 1:
-                worst = max(worst, *(abs(a - b) / b for a, b in zip(ours, losses[step], strict=True)))
-        hashes = [engine.parameter_hash() for engine in pipeline.engines]
-        out[str(zero)] = {
-            "loss": worst,
-            "parameters": pipeline.error(parameters),
-            "hashes": hashes,
-            "built": built,
-            "own": sum(stage_parameters(MODEL, stage) for stage in partition(MODEL, 2)),
-            "part": len(pipeline.engines[0].export_gradient()) / pipeline.engines[0].parameters_count,
-        }
-    wrong = Pipeline(0, config, rank, world, rendezvous)
-    for step in range(STEPS):
-        wrong.train(step, idle=step == idle_step, double=step == 1)
-    out["double"] = wrong.error(parameters)
-    out["constructed_before"] = constructed_before
-    end_rank(out)
-
-
-if __name__ == "__main__":
-    main()
