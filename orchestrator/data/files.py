@@ -27,7 +27,6 @@ class TextFiles:
 
     def __init__(self, source: str, field: str) -> None:
         """Look the files up. Raises DataError when the place cannot be reached or no file matches."""
-        self._source = source
         self._field = field
         with _readable(f"data.source '{source}'"):
             self._files, found = fsspec.core.url_to_fs(source)

@@ -21,7 +21,7 @@ from orchestrator.simulation.runtime.world import RuntimeWorld, base_spec
 from orchestrator.simulation.seeds import many
 from orchestrator.simulation.trace import Trace, Violation
 
-SEEDS = int(os.environ.get("TESSERA_JOINT_SEEDS", "60"))
+SEEDS = int(os.environ.get("TESSERA_JOINT_SEEDS", "40"))
 
 
 @pytest.mark.timeout(400)
