@@ -64,6 +64,7 @@ def stopped(folder: Folder, fault: Fault, point: int) -> Store:
     return Store(folder.fs, root)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [Fault.STOP, Fault.STOP_HALF])
 def test_stopped_at_any_operation_a_whole_checkpoint_is_the_newest(folder: Folder, fault: Fault) -> None:
     counting = FaultyFileSystem(folder.fs, lambda number, name: Fault.NONE)
@@ -96,6 +97,7 @@ def test_stopped_right_after_an_operation_is_stopped_before_the_next_one(folder:
 ODD = [Fault.FAIL, Fault.FAIL_AFTER, Fault.LOSE, Fault.TWICE, Fault.LATE, Fault.LATE_AGAIN, Fault.FULL]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 1 << 30), rate=st.sampled_from([0.01, 0.05, 0.2]), faults=st.sets(st.sampled_from(ODD)))
 def test_a_store_that_misbehaves_never_spoils_the_newest(seed: int, rate: float, faults: set[Fault]) -> None:

@@ -14,6 +14,8 @@ from orchestrator.simulation.runtime.world import RuntimeWorld
 from orchestrator.simulation.trace import Trace
 from tests.integration.helpers import assert_trained, spec, voters
 
+pytestmark = pytest.mark.slow
+
 AT, STEPS = 2, 14
 RUN = spec(2, 3, steps=STEPS, microbatches=6, validate_every=0)
 CELLS = [cell for cell in cells() if cell.phase is not None]

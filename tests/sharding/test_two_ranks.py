@@ -14,7 +14,7 @@ from tests.sharding.moves import ONE, read, write
 from tests.sharding.ranks import run_ranks
 from tests.sharding.two_ranks_worker import CROSSED
 
-pytestmark = [pytest.mark.usefixtures("one_rank"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.usefixtures("one_rank"), pytest.mark.timeout(180), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

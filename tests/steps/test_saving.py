@@ -51,6 +51,7 @@ def test_the_part_of_a_writer_that_dies_is_written_by_another_one() -> None:
     assert taken
 
 
+@pytest.mark.slow
 def test_faults_during_saves_leave_whole_checkpoints_only() -> None:
     complete = 0
     for seed in range(60):

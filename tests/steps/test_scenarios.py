@@ -132,6 +132,7 @@ def longest_step(seed: int, kind: str) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("kind", ["crash", "shard"])
+@pytest.mark.slow
 def test_a_kill_never_makes_a_step_wait_for_a_patience_to_end(kind: str) -> None:
     """In virtual time. Who drives what must not change hands, or two count the same and one waits for nothing."""
     for seed in range(40):
