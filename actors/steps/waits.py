@@ -26,6 +26,8 @@ class _Wait:
     text: str
     peer: str
     hinted: bool = False
+    longest: float = 0.0
+    """Seconds between two signs of life, so far."""
 
     def hint_at(self) -> float:
         """When the peer becomes doubtful; infinite where nobody else is awaited, or it was said already."""
@@ -73,6 +75,7 @@ class Waits:
         """Something moved: the wait gets its full time again."""
         wait = self._open.get(key)
         if wait is not None:
+            wait.longest = max(wait.longest, now - wait.since)
             wait.deadline += now - wait.since
             wait.since, wait.hinted = now, False
 
@@ -80,7 +83,7 @@ class Waits:
         """What was awaited is here."""
         wait = self._open.pop(key, None)
         if wait is not None and wait.kind:
-            took = (now - wait.since) / max(1, depth)
+            took = max(wait.longest, now - wait.since) / max(1, depth)
             known = self._longest.get(wait.kind)
             if known is not None:  # a wait that a fault made long must not make all later ones patient at once
                 took = min(took, 2 * max(known, self._floor / FACTOR))

@@ -137,12 +137,14 @@ def test_a_wait_in_which_something_moved_gets_its_full_time_again() -> None:
     assert not one.waiting("unknown")
 
 
-def test_what_a_restarted_wait_took_is_measured_from_the_restart() -> None:
+def test_a_restarted_wait_took_as_long_as_its_longest_time_without_a_sign_of_life() -> None:
+    """7 s, then 2 s, then 0.5 s: patience is ten times 7."""
     one = Waits(FLOOR)
     one.start(0.0, "key", "kind", "")
     one.restart(7.0, "key")
-    one.done(7.5, "key")
-    assert one.patience("kind") == 5.0
+    one.restart(9.0, "key")
+    one.done(9.5, "key")
+    assert one.patience("kind") == 70.0
 
 
 def test_half_of_the_patience_makes_a_peer_doubtful_once() -> None:
