@@ -320,7 +320,7 @@ class Node:
 
     def cut_off(self, keep: Callable[[str, int, int], bool] | None, *, both: bool) -> None:
         """Cut the links to all but those whose (name, stage, replica) are kept; None heals."""
-        kept = {name for name, stage, replica in self.spec.places if keep is None or keep(name, stage, replica)}
+        kept = None if keep is None else {name for name, *place in self.spec.places if keep(name, *place)}
         if self._peers is not None:
             self._peers.cut_off(kept, both=both)
 

@@ -150,7 +150,11 @@ class Peers:
             sent.control + tokens - before.control,
         )
 
-    def cut_off(self, kept: set[str], *, both: bool) -> None:
-        """Fault injection: nothing passes to participants of other names than these, with `both` nor from them."""
+    def cut_off(self, kept: set[str] | None, *, both: bool) -> None:
+        """Fault injection: nothing passes to participants of other names than these, with `both` nor from them.
+
+        None ends it for all, also for those that came meanwhile.
+        """
         known = self._mesh.core.records
-        self._transport.block({peer for peer, record in known.items() if record.name not in kept}, incoming=both)
+        others = {peer for peer, record in known.items() if kept is not None and record.name not in kept}
+        self._transport.block(others, incoming=both)
