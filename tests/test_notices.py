@@ -133,6 +133,19 @@ def test_a_long_answer_is_read_in_part(cloud: Cloud) -> None:
     assert SpotNotice("gcp", cloud.url).given() is True
 
 
+def test_an_answer_is_waited_for_so_long_and_read_so_far() -> None:
+    class Silent:
+        waits: list[float] = []  # noqa: RUF012 - one for all
+
+        def open(self, request: Any, timeout: float) -> Any:
+            self.waits.append(timeout)
+            raise TimeoutError
+
+    silent: Any = Silent()
+    assert SpotNotice("gcp", "", silent).given() is False
+    assert (silent.waits, LONGEST) == ([2.0], 65_536)
+
+
 def test_the_usual_addresses_are_those_of_the_clouds() -> None:
     link_local = "http://169.254.169.254"
     assert {name: one.base for name, one in CLOUDS.items()} == {

@@ -116,6 +116,14 @@ def test_parts_must_hold_the_inventory_and_nothing_else(store: Recording, boxes:
         sealed(store, receipts, boxes)
 
 
+def test_of_several_unknown_tensors_the_first_by_name_is_named(store: Recording) -> None:
+    boxes = [whole(f"model.t{number}", (1,)) for number in (5, 3, 8, 1, 9, 4, 7)]
+    place = PartPlace(ID, 0, 0, 1, "w")
+    receipt = write_part(store, place, boxes, [(box, torch.zeros(1)) for box in boxes])
+    with pytest.raises(IncompleteError, match=r"holds 'model\.t1', which is not the stage's"):
+        sealed(store, [receipt], boxes[:1])
+
+
 def test_a_part_that_lacks_rows_or_has_them_twice_is_refused(store: Recording) -> None:
     tensor = whole("t", (4, 2))
     low, high, most = tensor.take_rows(0, 2), tensor.take_rows(2, 4), tensor.take_rows(1, 4)

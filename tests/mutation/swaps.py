@@ -16,6 +16,8 @@ PURE = {
     "keys", "get", "replace", "count", "reversed", "round",
 }  # fmt: skip
 """Functions that change nothing; those with a capital letter, which make an object, are taken for such too."""
+COLLECTS = {"append", "add", "discard", "remove", "extend", "update", "clear", "insert", "setdefault", "pop", "popleft"}
+"""Methods that change what they are called on, and nothing else."""
 LEAVES = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 NEVER = (*LEAVES, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Assert,
          ast.Global, ast.Nonlocal, ast.Pass, ast.Try, ast.AnnAssign)  # fmt: skip
@@ -48,6 +50,8 @@ def _differs(first: ast.stmt, second: ast.stmt) -> bool:
     one, two = _Effects(first), _Effects(second)
     if one.binds & two.reads:
         return False  # a name that is not there yet: no mistake that is made
+    if one.binds and two.binds and not one.attributes and not two.attributes:
+        return False  # two values are looked up, and neither needs the other
     meets = one.writes & (two.reads | two.writes) or two.writes & one.reads
     acts = (one.acts and (two.acts or two.attributes)) or (two.acts and one.attributes)
     return bool(meets or acts)
@@ -96,6 +100,10 @@ class _Effects:
                 self.reads.add(ast.unparse(target))
             case ast.Call():
                 name = called(node)
+                if name in COLLECTS and isinstance(node.func, ast.Attribute):
+                    self.writes.add(ast.unparse(node.func.value))
+                    self.attributes = True
+                    return
                 self.acts |= not (name in PURE or name[:1].isupper() or is_log(node) or is_note(node))
             case ast.Await() | ast.Yield() | ast.YieldFrom():
                 self.acts = True

@@ -73,6 +73,15 @@ def test_a_constant_that_nothing_mentions_is_covered_by_all_who_use_its_file() -
     assert chosen(covering(("u.py::two", 0.1, [])), "LIMIT = 3") == [["u.py::two"]]
 
 
+def test_a_field_is_covered_by_those_who_run_what_gives_it() -> None:
+    text = TEXT + "\n\nclass A:\n    x: int = 5\n\n\ndef make():\n    return A(x=6)\n"
+    source = Source("sharding/a.py", text.encode())
+    point = next(each for each in points(source) if each.before == "x: int = 5")
+    known = covering(("t.py::one", 0.1, [14]), ("t.py::two", 0.1, [22]))
+    choice = Chooser(known, {"sharding/a.py": source}, 60.0).choose(Mutant(point, point.spot.changes[0]))
+    assert [[test.name for test in batch] for batch in choice.batches] == [["t.py::two"]]
+
+
 def test_the_quickest_go_first_and_the_rest_in_a_second_batch() -> None:
     known = covering(("t.py::slow", 5.0, [14]), ("u.py::quick", 0.2, [14]), ("t.py::quick", 0.1, [14]))
     assert chosen(known, "return -a * 2") == [["t.py::quick", "u.py::quick"], ["t.py::slow"]]

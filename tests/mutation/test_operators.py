@@ -22,6 +22,7 @@ MISTAKES = {
         ("x -= 1", ["x += 1"]),
         ("x //= y", ["x *= y", "x /= y"]),
         ("'%s' % a", []),
+        ("isinstance(a + b, int | str)", ["isinstance(a - b, int | str)"]),
     ],
     "and-or": [("a and b and c", ["a or b and c", "a and b or c"]), ("a or not b", ["a and not b"])],
     "union": [("a.union(b)", ["a.intersection(b)"])],
@@ -53,11 +54,12 @@ MISTAKES = {
     ],
     "slice": [
         ("a[:3]", ["a[:4]", "a[:2]"]),
+        ("a[:0]", ["a[:1]"]),
         ("a[n:]", ["a[n + 1:]", "a[n - 1:]"]),
         ("a[:-1]", ["a[:(-1) + 1]", "a[:(-1) - 1]"]),
     ],
     "min-max": [("min(a, b)", ["max(a, b)"])],
-    "any-all": [("all(a)", ["any(a)"])],
+    "any-all": [("all(a)", ["any(a)"]), ("any(a)", ["all(a)"])],
     "order-dropped": [
         ("sorted(a, key=f)", ["list(a)"]),
         ("sorted(x for x in a)", ["list(x for x in a)"]),
@@ -67,10 +69,11 @@ MISTAKES = {
         ("f(a, b, c)", ["f(b, a, c)", "f(a, c, b)"]),
         ("f(x=a, y=b)", ["f(x=b, y=a)"]),
         ("min(a, b)", []),
-        ("f(a, *b)", []),
+        ("f(*a, b, c)", ["f(*a, c, b)"]),
     ],
     "keyword-dropped": [
         ("f(a, x=b, y=c)", ["f(a, y=c)", "f(a, x=b)"]),
+        ("f(x=b, y=c)", ["f(y=c)", "f(x=b)"]),
         ("f(x=b)", ["f()"]),
         ("a.get(b, c)", ["a.get(b)"]),
         ("next(a, None)", ["next(a)"]),
@@ -123,6 +126,8 @@ def test_statements_are_swapped_where_the_order_can_matter() -> None:
         ("self.x = 1", "self.y = self.x"),
         ("self.x += 1", "self.act()"),
         ("if self.x:\n        return", "self.act()"),
+        ("self.x.append(1)", "self.act(self.x)"),
+        ("self.x.append(1)", "self.x.clear()"),
     ]:
         found = mistakes(text.format(first, second), "swapped-statements")
         assert text.format(second, first) in found, (first, second)
@@ -131,6 +136,8 @@ def test_statements_are_swapped_where_the_order_can_matter() -> None:
         ("a = 1", "b = len(self.x)"),
         ("a = self.get(1)", "self.x = a"),
         ("log.info(1)", "self.act()"),
+        ("a = self.one()", "b = self.other()"),
+        ("self.x.append(1)", "self.y.discard(2)"),
         ("if self.x:\n        return", "if self.y():\n        return"),
     ]:
         assert mistakes(text.format(first, second), "swapped-statements") == [], (first, second)

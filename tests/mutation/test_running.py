@@ -47,6 +47,17 @@ def test_another_process():
     text = "from sharding.small import double; print(double(3))"
     assert subprocess.run([sys.executable, "-c", text], capture_output=True).stdout == b"6\\n"
 """,
+    "tests/test_chance.py": """
+import pathlib
+from sharding.small import double
+
+def test_that_fails_the_first_time():
+    seen = pathlib.Path(__file__).with_name("seen")
+    assert double(1) == 2 or seen.exists() or seen.write_text("") != 0
+
+def test_two():
+    assert double(1) == 2
+""",
     "tests/test_elsewhere.py": "import checkpoint.errors\n\ndef test_it():\n    assert checkpoint.errors\n",
 }
 FOUR, ELEVEN, OTHER = (f"tests/test_small.py::test_{name}" for name in ("four", "eleven", "another_process"))
@@ -111,6 +122,13 @@ def test_a_loop_without_end_is_stopped_and_counts_as_caught(link: Link, monkeypa
     assert (verdict.outcome, verdict.killer) == (TIMEOUT, ELEVEN)
 
 
+def test_what_fails_by_chance_is_told_and_the_next_tests_are_run(link: Link) -> None:
+    chance, two = (f"tests/test_chance.py::test_{name}" for name in ("that_fails_the_first_time", "two"))
+    (link.copy / "tests/seen").unlink(missing_ok=True)
+    verdict = judge(link, mutant("b = a * 2", "b = a * 3"), choice(chance, two))
+    assert (verdict.outcome, verdict.killer, verdict.unsteady) == (CAUGHT, two, [chance])
+
+
 def test_a_module_that_comes_from_elsewhere_than_the_copy_ends_the_run(link: Link) -> None:
     with pytest.raises(RuntimeError, match=r"checkpoint.* not from the copy"):
         judge(link, mutant("b = a * 2", "b = a * 3"), choice("tests/test_elsewhere.py::test_it"))
@@ -119,6 +137,7 @@ def test_a_module_that_comes_from_elsewhere_than_the_copy_ends_the_run(link: Lin
 def test_the_map_says_which_tests_reach_a_statement_and_is_kept(tmp_path: Path) -> None:
     tree = project(tmp_path / "tree")
     (tree / "tests/test_elsewhere.py").unlink()
+    (tree / "tests/test_chance.py").unlink()
     keeper = Keeper(tmp_path / "kept", tree, ["sharding/small.py"])
     assert keeper.missing(keeper.needed({"sharding/small.py"})) == ["tests/test_small.py"]
     places = hits.prepare(tree, ["sharding/small.py"])
@@ -146,6 +165,8 @@ def test_the_report_counts_a_timeout_as_caught_and_leaves_out_what_is_set_aside(
     ]
     report = Report(1, verdicts, [(other, "c is not used")], 31.0)
     assert report.text().splitlines()[-1] == "caught 2 of 4 (50.0 %), equivalent 1, timeouts 1, not covered 1"
+    assert "equivalent: sharding/small.py:3 number | c = a + 0 -> c = a + 1\n    c is not used\n" in report.text()
+    assert "steps" not in report.text()
     assert "#3 sharding/small.py:3 in double, number: survived, 1 of 1 tests that reach it were run" in report.text()
     assert "-    c = a + 0\n+    c = a + 1\n" in report.text()
     assert [each["outcome"] for each in json.loads(json.dumps(report.json()))["mutants"]] == [

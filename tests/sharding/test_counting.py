@@ -165,6 +165,12 @@ def test_both_stages_count_once_when_a_microbatch_comes_again(pipeline: tuple[St
         assert once.any() and np.array_equal(once, twice)
 
 
+def test_token_ids_may_come_as_the_one_array_of_a_message(pipeline: tuple[StageEngine, StageEngine]) -> None:
+    first, _ = pipeline
+    plain, message = first.forward((0, 0), X, keep=False), first.forward((0, 0), (X,), keep=False)
+    assert np.array_equal(plain[0], message[0])
+
+
 def test_two_stages_give_the_gradient_of_the_whole(pipeline: tuple[StageEngine, StageEngine]) -> None:
     whole = build_engine(SGD, model=TWO)
     whole.loss((0, 0), X, LABELS, 1.0)

@@ -146,6 +146,23 @@ def test_the_inventory_has_what_the_optimizer_keeps(config: OptimizerConfig, nam
     assert tensor_name("model", "v") == "model.v" and tensor_name("step", "v") == "optimizer.step.v"
 
 
+@pytest.mark.parametrize(
+    ("config", "kept"),
+    [
+        (OptimizerConfig(name="adamw"), {"exp_avg", "exp_avg_sq", "step"}),
+        (OptimizerConfig(name="sgd"), set()),
+        (OptimizerConfig(name="sgd", momentum=0.9), {"momentum_buffer"}),
+    ],
+)
+def test_an_optimizer_is_given_what_it_keeps_and_nothing_else(config: OptimizerConfig, kept: set[str]) -> None:
+    shapes = {"v": torch.Size((3,))}
+    made = LAYOUTS["flat"](shapes, 1, 0, config)
+    inventory = made.named.inventory()
+    made.named.load([(one, torch.ones(one.sizes)) for one in inventory])
+    assert made.masters[0].tolist() == [1.0] * 3
+    assert set(made.state.get(made.masters[0], {})) == kept
+
+
 def changed(name: str, values: Tensor) -> dict[str, Tensor]:
     """The state with one tensor changed."""
     return STATE | {name: values}

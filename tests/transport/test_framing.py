@@ -151,6 +151,12 @@ def test_a_shape_is_a_short_list_of_integers(tensors: list[object]) -> None:
         read_header(REGISTRY, Prefix(Lane.BULK, len(header), 1), header)
 
 
+def test_a_tensor_of_eight_dimensions_is_read() -> None:
+    header = pack({"kind": "test.bulk", "body": {"number": 1, "boundary": 0}, "tensors": [["uint8", [1] * 8]]})
+    *_, specs = read_header(REGISTRY, Prefix(Lane.BULK, len(header), 1), header)
+    assert specs == (TensorSpec("uint8", (1,) * 8),)
+
+
 def test_tensors_are_views_of_the_payload_unless_they_are_misaligned() -> None:
     payload = np.zeros(4 + 3 + 8, np.uint8)
     payload[:4] = np.frombuffer(np.array([7], np.int32).tobytes(), np.uint8)

@@ -127,6 +127,18 @@ def test_one_that_stops_at_a_frame_gets_nothing_of_what_came_with_it() -> None:
     assert 0 < len(sink.parser.feed_buffer(1 << 30)) <= STAGE
 
 
+def test_one_that_is_stopped_within_a_payload_delivers_nothing_of_it() -> None:
+    sink = Sink()
+    one = parser(sink)
+    data = wire(Bulk(1), np.ones(50_000, np.uint8))
+    one.feed(data[:-100])
+    one.stop()
+    assert len(one.feed_buffer(1 << 30)) >= 100
+    one.fed(100)
+    one.feed(wire(Note("after")))
+    assert sink.frames == sink.skipped == []
+
+
 # --- where frames meet ----------------------------------------------------------------------------------------------
 
 

@@ -95,6 +95,10 @@ def test_an_enum_is_one_of_its_values_of_the_right_type() -> None:
 # --- what may travel ------------------------------------------------------------------------------------------------
 
 
+class Share(enum.Enum):
+    HALF = 0.5
+
+
 @dataclass
 class Mutable:
     x: int
@@ -111,6 +115,7 @@ class Mutable:
         dict[bool, int],
         set[int],
         Mutable,
+        Share,
         tuple[object, ...],
     ],
     ids=str,
