@@ -115,6 +115,8 @@ def test_the_engine_is_free_while_the_store_is_slow(tmp_path: Path, gate: thread
     for _ in range(50):
         assert lock.acquire(timeout=60)
         lock.release()
+    (writing,) = [thread for thread in threading.enumerate() if thread.name == "checkpoint"]
+    assert writing.daemon, "a store that never answers does not keep the process alive"
     gate.set()
     assert isinstance(saver.wait(0, 5, 0), bytes)
 

@@ -67,6 +67,23 @@ def test_the_manifest_says_where_the_run_was(tmp_path: Path, monkeypatch: pytest
     assert [stage.stage for stage in found.stages] == [0, 1] and found.tensor_bytes == 2 * 742
 
 
+def test_the_size_is_said_in_millions_of_bytes(tmp_path: Path) -> None:
+    found = []
+    for receipt, size in zip(receipts(tmp_path, 10), (1_250_000, 2_000_000), strict=True):
+        found.append(json.dumps(json.loads(receipt) | {"tensor_bytes": size}).encode())
+    said = commit_checkpoint(spec_for(tmp_path), 0, 10, found, {})
+    assert said == "h0000-c0000000010 is complete: 3.2 MB in 4 parts"
+
+
+def test_what_has_no_manifest_that_can_be_read_does_not_stop_the_clearing(tmp_path: Path) -> None:
+    store, here = Store.open(str(tmp_path)), spec_for(tmp_path, last=1)
+    write(store, CheckpointId(0, 1), 0, 0, "w")
+    committed(here, 10)
+    (tmp_path / CheckpointId(0, 2).folder).mkdir()
+    (tmp_path / CheckpointId(0, 2).manifest).write_text("{}")
+    assert committed(here, 20).endswith("; 2 older went"), "commit 10, and the damaged one"
+
+
 def test_older_ones_of_the_run_go_as_its_config_says(tmp_path: Path) -> None:
     here = spec_for(tmp_path, last=2, keep_multiples=20)
     said = [committed(here, number).rpartition("; ")[2] for number in (10, 20, 30, 40)]
@@ -122,7 +139,9 @@ def test_a_receipt_that_is_none_and_files_that_are_missing_are_errors(tmp_path: 
     assert whole_checkpoints(str(tmp_path)) == ()
 
 
-def test_whole_checkpoints_are_those_with_all_files_the_newest_first(tmp_path: Path) -> None:
+def test_whole_checkpoints_are_those_with_all_files_the_newest_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert whole_checkpoints("") == () and whole_checkpoints(str(tmp_path / "none")) == ()
     here = spec_for(tmp_path)
     for number, history in ((20, 0), (10, 1), (30, 0)):
@@ -130,6 +149,8 @@ def test_whole_checkpoints_are_those_with_all_files_the_newest_first(tmp_path: P
     next((tmp_path / CheckpointId(0, 30).folder).rglob("*.distcp")).unlink()
     write(Store.open(str(tmp_path)), CheckpointId(2, 1), 0, 0, "w")
     assert whole_checkpoints(str(tmp_path)) == ((1, 10), (0, 20))
+    monkeypatch.chdir(tmp_path)
+    assert whole_checkpoints("") == (), "no folder is not the one that the process is in"
 
 
 @dataclass

@@ -151,6 +151,26 @@ def test_damage_names_file_bytes_and_tensors(kept: tuple[Store, Manifest, Path])
         read_blocks(store, path, index, 0, 0, 1)
 
 
+@pytest.mark.parametrize(
+    ("file", "at", "tensor"),
+    [(0, 0, "model.layers.0.weight"), (0, -1, "model.layers.0.norm"), (1, 0, "optimizer.step.layers.0.norm")],
+)
+def test_only_tensors_in_the_damaged_block_are_named(
+    kept: tuple[Store, Manifest, Path], file: int, at: int, tensor: str
+) -> None:
+    store, manifest, folder = kept
+    index = load_index(store, ID, 0, manifest.stages[0].parts[1])
+    assert [(entry.slice.name, entry.file) for entry in index.entries] == [
+        ("model.layers.0.weight", 0),
+        ("model.layers.0.norm", 0),
+        ("optimizer.step.layers.0.norm", 1),
+    ]
+    path = f"{ID.stage(0)}/{index.file_name(file)}"
+    flip(folder.parent / path, at)
+    with pytest.raises(DamagedError, match=rf"\({tensor}\)\.$"):
+        read_blocks(store, path, index, file, 0, len(index.files[file].blocks))
+
+
 def test_a_small_file_is_compared_in_size_and_hash(kept: tuple[Store, Manifest, Path]) -> None:
     store, manifest, folder = kept
     record, path = manifest.stages[0].dcp, f"{ID.stage(0)}/.metadata"

@@ -104,6 +104,12 @@ def test_any_other_byte_is_another_corpus(data: DataConfig, at: int) -> None:
     assert describe(data, TRAIN).fingerprint != before
 
 
+def test_a_cache_folder_is_made_with_those_above_it(data: DataConfig, tmp_path: Path) -> None:
+    deep = dataclasses.replace(data, cache=str(tmp_path / "a" / "b" / "c"))
+    assert describe(deep, TRAIN) == describe(data, TRAIN)
+    assert any((tmp_path / "a" / "b" / "c").iterdir())
+
+
 def test_where_documents_end_is_part_of_the_corpus(tmp_path: Path) -> None:
     prints = set()
     for number, files in enumerate((["ab", "cd"], ["abc", "d"], ["abcd"], ["cd", "ab"])):
