@@ -79,8 +79,8 @@ def random_faults(rng: random.Random, layout: tuple[int, ...]) -> list[Fault]:
         name = rng.choice([name for name in names if layout[int(name[1])] > 1])
         faults.append(Fault(rng.uniform(5.0, FAULTS_S), "leave", (name,), 0.0))
     replaced = [name for name in names if layout[int(name[1])] > 1]
-    if replaced and rng.random() < 0.3:
-        wrong = rng.choice([0.0, 0.0, -7200.0, 3600.0])
+    if replaced and rng.random() < 0.4 and not any(fault.for_good for fault in faults):  # or a stage's state is lost
+        wrong = rng.choice([0.0, 0.0, 3600.0])  # with a clock behind, its new life is below the one before
         faults.append(Fault(rng.uniform(3.0, FAULTS_S), "wipe", (rng.choice(replaced),), rng.uniform(1.0, 10.0), wrong))
     newcomers = [f"new{number}" for number in range(rng.choice([0, 0, 1, 2]))]
     faults += [Fault(rng.uniform(1.0, FAULTS_S), "arrive", (name,), 0.0) for name in newcomers]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import fcntl
 import json
+import logging
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from orchestrator.data import store
+from orchestrator.data import building, store
 from orchestrator.data.building import one_builder
 from orchestrator.data.store import CacheMissError, Record, dtype_for, file_check, load, paths, save_record
 
@@ -136,6 +138,20 @@ def test_one_builds_at_a_time(tmp_path: Path) -> None:
     with one_builder(tmp_path / "lock"):
         assert not free()
     assert free()
+
+
+def test_a_wait_for_another_builder_is_said_once_and_ends_at_its_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = [100.0]
+    times = SimpleNamespace(monotonic=lambda: clock[0], sleep=lambda seconds: clock.append(clock.pop() + seconds))
+    monkeypatch.setattr(building, "time", times)
+    lock = tmp_path / "lock"
+    with caplog.at_level(logging.INFO), one_builder(lock), one_builder(lock, patience_s=2.0):
+        assert 102.0 <= clock[0] < 102.1  # looked again every twentieth of a second
+    first, last = caplog.messages
+    assert first == f"another process is tokenising the corpus; waiting for {lock}"
+    assert last == f"another process has held {lock} until the deadline; building without it"
 
 
 def test_a_file_system_without_locks_builds_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

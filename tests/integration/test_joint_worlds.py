@@ -29,7 +29,6 @@ def test_many_disturbed_runs_keep_the_contract() -> None:
     reached, broken = many(joint_seeds.one, range(SEEDS), os.cpu_count() or 2)
     assert not broken, broken[0]
     assert reached["ended: all committed"] + reached["ended: majority lost"] == SEEDS
-    assert reached["ended: majority lost"] <= reached["wipe"], "votes are lost with disks only"
     assert reached["ended: all committed"] >= 0.9 * SEEDS
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
 
 FEW_S = 0.05
-SCHEDULER = Path("/proc/thread-self/schedstat")
+SELF = "thread-self"
 
 
 class Clock:
@@ -20,7 +20,7 @@ class Clock:
     def __init__(self) -> None:
         self._wall = time.perf_counter()
         self._own = time.process_time()
-        self._queued = _queued()
+        self._queued = queued(SELF)
         self._others = _others()
 
     def seconds(self) -> float:
@@ -28,7 +28,7 @@ class Clock:
         others = _others() - self._others
         if others > FEW_S:
             return others + time.process_time() - self._own
-        return time.perf_counter() - self._wall - (_queued() - self._queued)
+        return time.perf_counter() - self._wall - (queued(SELF) - self._queued)
 
 
 def _others() -> float:
@@ -37,8 +37,9 @@ def _others() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _queued() -> float:
+def queued(process: str) -> float:
+    """Return how long the first thread of a process was ready and had no processor."""
     try:
-        return int(SCHEDULER.read_text().split()[1]) / 1e9
+        return int(Path(f"/proc/{process}/schedstat").read_text().split()[1]) / 1e9
     except (OSError, ValueError, IndexError):
         return 0.0

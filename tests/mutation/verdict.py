@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from tests.mutation.choice import Choice
 from tests.mutation.covering import KnownTest
@@ -11,6 +10,8 @@ from tests.mutation.mutant import Mutant
 from tests.mutation.pool import Link
 
 CAUGHT, TIMEOUT, SURVIVED, NOT_COVERED = "caught", "timeout", "survived", "not covered"
+NO_TESTS = 5
+"""Pytest's exit code when there was no test left to run."""
 
 
 @dataclass
@@ -35,36 +36,36 @@ def judge(link: Link, mutant: Mutant, choice: Choice) -> Verdict:
     for batch in choice.batches:
         tests = list(batch)
         while tests:
-            answer = _run(link, mutant, tests)
-            verdict.seconds += answer["seconds"]
-            failed = next((event for event in answer["events"] if event["event"] == "failed"), None)
-            if answer["how"] == "timeout":
-                verdict.outcome, verdict.killer = TIMEOUT, answer["test"]
-                return verdict
-            if failed is None and answer["code"] in (0, 5):
+            outcome, name, why = _run(link, verdict, tests)
+            if outcome == SURVIVED:
                 break
-            name = failed["test"] if failed else answer["test"]
             again = [test for test in tests if test.name == name]
-            if failed is not None and again:
-                second = _run(link, mutant, again)
-                verdict.seconds += second["seconds"]
-                if second["how"] == "ended" and second["code"] == 0:
-                    verdict.unsteady.append(name)
-                    tests = tests[tests.index(again[0]) + 1 :]
-                    continue
-            verdict.outcome, verdict.killer = CAUGHT, name
-            verdict.why = failed["why"] if failed else f"pytest ended with {answer['code']}"
+            if again and _run(link, verdict, again)[0] == SURVIVED:
+                verdict.unsteady.append(name)
+                tests = tests[tests.index(again[0]) + 1 :]
+                continue
+            verdict.outcome, verdict.killer, verdict.why = outcome, name, why
             return verdict
     return verdict
 
 
-def _run(link: Link, mutant: Mutant, tests: list[KnownTest]) -> dict[str, Any]:
+def _run(link: Link, verdict: Verdict, tests: list[KnownTest]) -> tuple[str, str, str]:
+    """Return what came of tests, of which one, and why."""
+    mutant = verdict.mutant
     limits = [(test.name, limit(test)) for test in tests]
     answer = link.ask({"do": "run", "file": mutant.file, "text": mutant.data.decode(), "tests": limits})
+    verdict.seconds += answer["seconds"]
     for event in answer["events"]:
         if event["event"] == "alien":
             raise RuntimeError(f"{event['test']} comes from {event['why']}, not from the copy")
-    return answer
+    if answer["how"] == "timeout":
+        return TIMEOUT, answer["test"], "it did not end"
+    failed = next((event for event in answer["events"] if event["event"] == "failed"), None)
+    if failed is not None:
+        return CAUGHT, failed["test"], failed["why"]
+    if answer["code"] in (0, NO_TESTS):
+        return SURVIVED, "", ""
+    return CAUGHT, answer["test"], f"pytest ended with {answer['code']}"
 
 
 def limit(test: KnownTest) -> float:

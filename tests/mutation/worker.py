@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.mutation import child
+from tests.mutation.clock import queued
 from tests.mutation.copies import FOLDER
 from tests.mutation.hits import Memory
 from tests.mutation.plugin import Chosen, Mapping
@@ -103,7 +104,7 @@ class _Watch:
         self._pid, self._reading, self._limits, self._otherwise = pid, reading, limits, otherwise
         self._scratch = scratch
         self._begun = time.monotonic()
-        self._deadline = self._begun + COLLECT_S
+        self._allow(COLLECT_S)
         self._rest = b""
         self._test = ""
         self._events: list[dict[str, Any]] = []
@@ -113,7 +114,7 @@ class _Watch:
         process = os.pidfd_open(self._pid)
         try:
             while True:
-                left = self._deadline - time.monotonic()
+                left = self._left()
                 if left <= 0 or weight(self._pid) > MEMORY:
                     return self._answer("timeout", None)
                 ready, _, _ = select.select([self._reading, process, sys.stdin], [], [], min(left, LOOK_S))
@@ -135,9 +136,16 @@ class _Watch:
             self._events.append(event)
             if event["event"] == "start":
                 self._test = event["test"]
-                limit = self._limits.get(self._test, self._otherwise)
-                self._deadline = time.monotonic() + limit
+                self._allow(self._limits.get(self._test, self._otherwise))
         return bool(data)
+
+    def _allow(self, seconds: float) -> None:
+        self._seconds, self._since, self._queued = seconds, time.monotonic(), queued(str(self._pid))
+
+    def _left(self) -> float:
+        """Seconds that are left; those in which the child had no processor do not count."""
+        waited = queued(str(self._pid)) - self._queued
+        return self._seconds - (time.monotonic() - self._since - waited)
 
     def _answer(self, how: str, code: int | None) -> dict[str, Any]:
         output = ""

@@ -102,6 +102,19 @@ def test_every_rank_has_its_elements_of_the_masters(
                 assert not parameter.ds_tensor[len(part) :].any()
 
 
+@pytest.mark.parametrize(("layout", "parts"), [("whole", False), ("flat", True), ("sliced", True)])
+@pytest.mark.parametrize("world", [2, 3])
+def test_all_ranks_agree_whether_a_state_is_in_parts(
+    layout: str, parts: bool, world: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One element is whole on the first rank, which could do without the others; they could not do without it."""
+
+    def work(rank: int) -> bool:
+        return LAYOUTS[layout]({"s": torch.Size((1,))}, world, rank).named._partitioned
+
+    assert on(world, monkeypatch).all(work) == [parts] * world
+
+
 def test_a_parameter_that_zero_3_has_whole_for_now_takes_the_values_as_well() -> None:
     made = LAYOUTS["sliced"](SHAPES, 1, 0)
     gathered, empty = made.parameters["w"], made.parameters["v"]

@@ -84,6 +84,12 @@ def _no_tokens() -> CountingTokens:
     raise ValueError("the world gives every home its tokens")
 
 
+def _reborn(home: Home, life: int) -> bool:
+    """Whether another life runs there: a process that dies while the run forms has no vote on disk yet."""
+    participant = home.participant
+    return home.up and participant is not None and participant.context.me.life not in (0, life)
+
+
 class RuntimeWorld:
     """Homes, their processes, and what happens to them. Use it as a context: it removes the homes' disks.
 
@@ -129,8 +135,8 @@ class RuntimeWorld:
         )
         self._secrets: dict[str, bytes] = {"": b"the owner's secret"}
         self._disturbed_at = 0.0
-        self._voted: set[str] = set()
-        """Peers that had a vote once."""
+        self._voted: dict[str, float] = {}
+        """Peer -> when it had a vote last."""
         for stage, count in enumerate(replicas):
             for replica in range(count):
                 self._settle_in(f"s{stage}r{replica}", stage, replica)
@@ -333,8 +339,8 @@ class RuntimeWorld:
     def _look_at_vote(self, home: Home, participant: Participant) -> None:
         """Who is back, and left alone, gets its vote back: what gossip knows of the living reaches the view, too."""
         if participant.inside:
-            self._voted.add(home.peer)
-        quiet = self.now - max(home.since, self._disturbed_at)
+            self._voted[home.peer] = self.now
+        quiet = self.now - max(home.since, self._disturbed_at, self._voted.get(home.peer, 0.0))  # it may have moved
         if participant.inside or home.peer not in self._voted or participant.context.leaving or quiet < BACK_S:
             return
         newest = max(self.contract.decisions, default=-1)
@@ -357,7 +363,7 @@ class RuntimeWorld:
             return False
         view = self.contract.decisions[max(self.contract.decisions)].view
         homes = [(member, self.homes[member.peer_id]) for member in view.members]
-        left = [m for m, home in homes if m.life not in home.lost_lives and not home.gone]
+        left = [m for m, home in homes if m.life not in home.lost_lives and not home.gone and not _reborn(home, m.life)]
         return view.number > 0 and len(left) < view.quorum
 
     def settle(self, seconds: float) -> str:
