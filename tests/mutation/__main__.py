@@ -50,7 +50,8 @@ class Run:
         self._sources = {name: Source(name, (self._tree / name).read_bytes()) for name in self._targets}
         self._points: list[Point] = [point for source in self._sources.values() for point in points(source)]
         self._links: list[Link] = []
-        self.mutants: list[Mutant] = []
+        self.mutants: dict[int, Mutant] = {}
+        """Number in the sample -> mutant."""
         self.set_aside: list[tuple[Mutant, str]] = []
         self._draw()
 
@@ -66,7 +67,9 @@ class Run:
             if reason:
                 self.set_aside.append((mutant, reason))
             else:
-                self.mutants.append(mutant)
+                self.mutants[len(self.mutants) + 1] = mutant
+        if self._options.pick:
+            self.mutants = {number: self.mutants[number] for number in self._options.pick}
 
     def test(self) -> Report:
         """Make the map, run the tests against every mutant."""
@@ -77,19 +80,18 @@ class Run:
         self._links = self._workers("w")
         self._prove(covering)
         verdicts: dict[int, Verdict] = {}
-        numbers = {id(mutant): number for number, mutant in enumerate(self.mutants, 1)}
 
-        def one(link: Link, mutant: Mutant) -> None:
-            verdict = verdicts[numbers[id(mutant)]] = judge(link, mutant, chooser.choose(mutant))
-            say(f"[{len(verdicts):3}/{len(self.mutants)}] #{numbers[id(mutant)]} {line(verdict)}")
+        def one(link: Link, number: int) -> None:
+            mutant = self.mutants[number]
+            verdict = verdicts[number] = judge(link, mutant, chooser.choose(mutant))
+            say(f"[{len(verdicts):3}/{len(self.mutants)}] #{number} {line(verdict)}")
 
         share(self._links, self.mutants, one)
-        found = [verdicts[number] for number in sorted(verdicts)]
-        return Report(self._options.seed, found, self.set_aside, time.monotonic() - begun)
+        return Report(self._options.seed, dict(sorted(verdicts.items())), self.set_aside, time.monotonic() - begun)
 
     def _covering(self) -> Covering:
         keeper = Keeper(ROOT / KEPT, self._tree, self._targets)
-        files = keeper.needed({mutant.file for mutant in self.mutants})
+        files = keeper.needed({mutant.file for mutant in self.mutants.values()})
         missing = keeper.missing(files)
         if missing:
             say(f"{len(missing)} of {len(files)} test files are run once to see which statements they reach")
@@ -142,6 +144,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--budget", type=float, default=60.0, help="seconds of tests for one mutant")
     parser.add_argument("--list", action="store_true", help="print the sample and run nothing")
     parser.add_argument("--show", type=int, metavar="N", help="print the difference of mutant N and run nothing")
+    parser.add_argument("--pick", type=int, nargs="+", metavar="N", help="run only these of the sample")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write everything there")
     return parser.parse_args(arguments)
 
@@ -155,9 +158,9 @@ def main() -> int:
     try:
         run = Run(options, folder)
         if options.show is not None:
-            say(run.mutants[options.show - 1].diff())
+            say(run.mutants[options.show].diff())
         elif options.list:
-            for number, mutant in enumerate(run.mutants, 1):
+            for number, mutant in run.mutants.items():
                 say(f"#{number} {mutant}")
         else:
             report = run.test()

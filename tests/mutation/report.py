@@ -18,31 +18,32 @@ class Report:
     """A sample and what came of it."""
 
     seed: int
-    verdicts: list[Verdict]
+    verdicts: dict[int, Verdict]
+    """By the number in the sample."""
     equivalent: list[tuple[Mutant, str]]
     seconds: float
 
     def counts(self, area: str = "") -> tuple[int, int]:
         """Return how many were caught, of how many."""
-        verdicts = [each for each in self.verdicts if area in ("", area_of(each.mutant.file))]
+        verdicts = [each for each in self.verdicts.values() if area in ("", area_of(each.mutant.file))]
         return sum(each.outcome in (CAUGHT, TIMEOUT) for each in verdicts), len(verdicts)
 
     def summary(self) -> str:
         """The one line that counts."""
-        outcomes = Counter(each.outcome for each in self.verdicts)
+        outcomes = Counter(each.outcome for each in self.verdicts.values())
         rest = f"equivalent {len(self.equivalent)}, timeouts {outcomes[TIMEOUT]}, not covered {outcomes[NOT_COVERED]}"
         return f"caught {rate(*self.counts())}, {rest}"
 
     def text(self) -> str:
         """Everything for a reader: survivors with their differences, areas, the line that counts."""
-        numbered = enumerate(self.verdicts, 1)
-        parts = [_survivor(number, each) for number, each in numbered if each.outcome not in (CAUGHT, TIMEOUT)]
+        survived = {number: each for number, each in self.verdicts.items() if each.outcome not in (CAUGHT, TIMEOUT)}
+        parts = [_survivor(number, each) for number, each in survived.items()]
         parts += [f"equivalent: {mutant}\n    {reason}\n" for mutant, reason in self.equivalent]
-        unsteady = sorted({test for each in self.verdicts for test in each.unsteady})
+        unsteady = sorted({test for each in self.verdicts.values() for test in each.unsteady})
         parts += [f"unsteady: {test} failed with a mistake and passed with it the second time\n" for test in unsteady]
         areas = [(area.name, *self.counts(area.name)) for area in AREAS]
         parts += [f"{name:12} {rate(caught, total)}" for name, caught, total in areas if total]
-        seconds = [each.seconds for each in self.verdicts]
+        seconds = [each.seconds for each in self.verdicts.values()]
         per = sum(seconds) / max(1, len(seconds))
         parts.append(f"\n{per:.1f} s a mutant, {self.seconds / 60:.1f} minutes in all")
         return "\n".join([*parts, self.summary()])
@@ -56,7 +57,7 @@ class Report:
             "total": total,
             "seconds": round(self.seconds, 1),
             "areas": {area.name: self.counts(area.name) for area in AREAS},
-            "mutants": [{"number": number, **_json(each)} for number, each in enumerate(self.verdicts, 1)],
+            "mutants": [{"number": number, **_json(each)} for number, each in self.verdicts.items()],
             "equivalent": [{**_place(mutant), "reason": reason} for mutant, reason in self.equivalent],
         }
 

@@ -163,7 +163,7 @@ def test_the_report_counts_a_timeout_as_caught_and_leaves_out_what_is_set_aside(
         Verdict(other, SURVIVED, choice(FOUR)),
         Verdict(other, "not covered", Choice((), 0, 0)),
     ]
-    report = Report(1, verdicts, [(other, "c is not used")], 31.0)
+    report = Report(1, dict(enumerate(verdicts, 1)), [(other, "c is not used")], 31.0)
     assert report.text().splitlines()[-1] == "caught 2 of 4 (50.0 %), equivalent 1, timeouts 1, not covered 1"
     assert "equivalent: sharding/small.py:3 number | c = a + 0 -> c = a + 1\n    c is not used\n" in report.text()
     assert "steps" not in report.text()
