@@ -156,6 +156,7 @@ def test_a_member_of_eight_tells_a_piece_eight_times_to_three_at_once() -> None:
     solo.tell(wire, by=2)
     solo.run(3.0)
     told = [(at, number) for at, number, gossip in solo.sent(Gossip) if wire in gossip.updates]
+    assert len(told) == len(solo.sent(Gossip)), "nothing to tell is no message"
     rounds = sorted({at for at, _ in told})
     assert [sum(at == one for at, _ in told) for one in rounds] == [3, 3, 2]
     assert pauses(rounds) == pytest.approx([0.2, 0.2])

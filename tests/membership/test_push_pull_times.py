@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from actors.membership.events import Update
 from actors.membership.messages import Ping, Sync
 from tests.membership.helpers import LAN
 from tests.membership.solo import Solo, pauses
@@ -55,10 +56,15 @@ def test_they_come_every_half_minute_and_in_twice_as_large_a_mesh_half_as_often(
     assert len({number for _, number, _ in solo.sent(Sync)}) > 10, "with a random member each time"
 
 
-def test_a_hash_that_stays_different_begins_one_once_news_had_time_to_spread() -> None:
+@pytest.mark.parametrize("whose", ["another's", "our own"])
+def test_a_hash_that_stays_different_begins_one_once_news_had_time_to_spread(whose: str) -> None:
     """Ten rounds of gossip (2 s) after the last change, and at most one in each interval (0.5 s)."""
     solo = Solo(5, sync_s=1e6)
-    solo.tell(solo.record(2, 7).wire, by=3)
+    solo.run(5.0)
+    if whose == "our own":
+        solo.give(Update({"stage": 3}))
+    else:
+        solo.tell(solo.record(2, 7).wire, by=3)
     other = solo.core.view_hash ^ 1
     solo.run(1.95)
     solo.says(OTHER, Ping(9, other))

@@ -41,6 +41,20 @@ def test_the_gone_are_passed_over_and_the_new_get_a_place_in_the_same_round() ->
     assert rest <= set(order[: 6 + len(set(began) & {6})]), "the one who is back is probed in the round that runs"
 
 
+def test_a_newcomer_is_mostly_probed_in_the_round_that_runs() -> None:
+    """Seven others are in the round when it comes, after the first probe; its place among them is drawn."""
+    at_once = 0
+    for seed in range(30):
+        solo = Solo(8, seed=seed)
+        solo.tell(solo.dead(7, by=1))
+        solo.until(lambda solo=solo: bool(solo.sent(Ping)))
+        solo.tell(solo.record(7, 2).wire)
+        solo.run(6.0)
+        order = [number for _, number, ping in solo.sent(Ping) if ping.seq]
+        at_once += 7 in order[:7]
+    assert 15 <= at_once < 30
+
+
 def test_with_nobody_in_the_view_nobody_is_probed() -> None:
     solo = Solo(1)
     solo.tell(solo.dead(1, by=1))

@@ -10,6 +10,7 @@ import pytest
 
 from actors.transport.errors import WireError
 from actors.transport.fields import MAX_ENTRIES, Budget, converter_for
+from tests.transport.helpers import REGISTRY, Note
 
 LONGEST = 4096
 MOST = 65536
@@ -148,6 +149,11 @@ def test_keys_are_checked_like_values() -> None:
     with pytest.raises(WireError):
         pack(dict[int, int], {"1": 1})
     assert unpack(dict[str, dict[int, str]], {"a": {1: "b"}}) == {"a": {1: "b"}}
+
+
+def test_text_that_has_no_bytes_is_found_by_the_sender() -> None:
+    with pytest.raises(WireError, match="bad-field"):
+        REGISTRY.encode(Note("half of a pair: \ud800"))
 
 
 # --- entries --------------------------------------------------------------------------------------------------------
