@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
 
 from orchestrator.ray_keeper import use_token
 
 FIRST = ("integration/test_grid", "steps/test_worlds", "integration/test_joint", "checkpoint/test_crash")
 """Files that take long: they begin first, so that two processes end at nearly the same time."""
 
+settings.register_profile("tests", deadline=None)  # no test asserts a time
+settings.load_profile("tests")
 use_token()  # Ray reads its token when it is imported, and some test modules import it
 
 

@@ -55,6 +55,18 @@ def test_a_probe_goes_direct_then_through_three_others_and_once_more_direct() ->
     assert solo.when("suspect", SUBJECT) == [pytest.approx(began + 1.0)]
 
 
+def test_helpers_in_a_large_mesh_are_three_others_each_time() -> None:
+    solo = alone(others=40)
+    for subject in [*range(1, 41)] * 4:
+        solo.log.clear()
+        solo.give(Hint(solo.peer(subject), "asked by the test"))
+        ((_, _, ping),) = solo.sent(Ping)
+        solo.give(Unreachable(solo.peer(subject), refused=False))
+        assert len(set(asked(solo))) == 3
+        assert subject not in asked(solo)
+        solo.says(subject, Ack(ping.seq, solo.core.view_hash))
+
+
 def test_every_ping_shows_the_hash_of_the_view() -> None:
     solo = probing()
     assert [ping.view for _, _, ping in solo.sent(Ping)] == [solo.core.view_hash]

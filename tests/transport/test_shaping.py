@@ -87,6 +87,38 @@ def test_connections_of_a_lane_share_evenly() -> None:
     assert sum(amounts) == pytest.approx(1e7 / OVERHEAD, rel=0.02)
 
 
+def test_one_that_is_ready_twice_has_one_share() -> None:
+    schedule = UplinkSchedule[Pile](Shape(up_mbps=80))
+    piles = [Pile(Lane.BULK, 10_000_000) for _ in range(2)]
+    for pile in (piles[0], piles[1], piles[0], piles[0]):
+        schedule.offer(pile)
+    run(schedule, 1.0)
+    amounts = [sum(count for _, count in pile.sent) for pile in piles]
+    assert max(amounts) - min(amounts) <= MAX_CHUNK
+
+
+def test_an_unlimited_uplink_lets_others_have_a_turn_after_64_pieces() -> None:
+    schedule = UplinkSchedule[Pile](Shape(delay_ms=5))
+    schedule.offer(Pile(Lane.BULK, 100 * MAX_CHUNK))
+    assert [len(schedule.grant(now)) for now in (0.0, 0.001, 0.002)] == [64, 36, 0]
+    assert schedule.due_at is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "changes"),
+    [
+        (Shape(), False),
+        (Shape(seed=7), False),
+        (Shape(up_mbps=1), True),
+        (Shape(down_mbps=1), True),
+        (Shape(delay_ms=1), True),
+        (Shape(jitter_ms=1), True),
+    ],
+)
+def test_a_shape_without_rates_and_delays_changes_nothing(shape: Shape, changes: bool) -> None:
+    assert shape.changes_anything is changes
+
+
 def test_control_goes_first() -> None:
     schedule = UplinkSchedule[Pile](Shape(up_mbps=8, delay_ms=20))
     bulk, control = Pile(Lane.BULK, 10_000_000), Pile(Lane.CONTROL, 500)
